@@ -1,0 +1,45 @@
+# Everything runs in .venv, made on first use; nothing is installed anywhere else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test check format clean
+
+help:
+	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
+	@echo "make test    every test that Python packages allow"
+	@echo "make check   format, lint, types, and the direction of imports"
+	@echo "make format  rewrite the code the way 'make check' wants it"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(VENV)/made: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \
+	  echo "Python 3.11.4 or newer is needed; 'make PYTHON=python3.12 ...' names another one" >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/has-%: $(VENV)/made pyproject.toml
+	@echo "installing optio-agents[$*] into $(VENV)"
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+demo: $(VENV)/has-demo
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/has-test
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/has-check $(VENV)/has-test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/has-check
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

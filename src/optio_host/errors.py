@@ -1,0 +1,62 @@
+"""Everything this package raises on purpose. Each error says what happened, where, and what to do.
+
+Built-in exceptions are used where they are exact: `FileNotFoundError` for a file that is not there, `ValueError` for an
+argument that can never be right.
+"""
+
+
+class HostError(Exception):
+    """Something on a host, or on the way to it, did not work. The base of every error of this package."""
+
+
+class HostCommandError(HostError):
+    """A command ended with a non-zero exit code, and the caller had asked for success.
+
+    Attributes:
+        command: the command as it was given.
+        exit_code: its exit code; negative for a signal (-9: killed).
+        stdout: what it wrote to stdout, decoded.
+        stderr: what it wrote to stderr, decoded.
+    """
+
+    def __init__(self, command: str, exit_code: int, stdout: str, stderr: str) -> None:
+        self.command = command
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+        detail = (stderr.strip() or stdout.strip())[-2000:]
+        super().__init__(f"command failed with exit code {exit_code}: {command}" + (f"\n{detail}" if detail else ""))
+
+
+class FileRefused(HostError):
+    """A file was not read or written because of what it is: no regular file, outside its directory, too large.
+
+    Attributes:
+        path: the path as it was asked for.
+        reason: why, in words that can be shown to whoever named the file.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class TransferFailed(HostError):
+    """A copy did not arrive as it left. What stood at the target before still stands there."""
+
+
+class DownloadFailed(HostError):
+    """A download on a host failed; the partial file is removed unless the caller asked to keep it."""
+
+
+class ProcessesSurvived(HostError):
+    """Processes were still there after they had been killed.
+
+    Attributes:
+        pids: the process ids that were seen last.
+    """
+
+    def __init__(self, what: str, pids: tuple[int, ...]) -> None:
+        self.pids = pids
+        super().__init__(f"{what}: still running after KILL: pid {', '.join(map(str, pids))}")

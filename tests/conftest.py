@@ -1,0 +1,51 @@
+"""Every test ends with nothing left: no task, child, descriptor, thread or temporary directory."""
+
+import gc
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import settings
+
+from optio_host.testing.clock import ManualClock
+from optio_host.testing.leaks import footprint, running_tasks
+
+settings.register_profile("quick", max_examples=200, deadline=None)
+settings.register_profile("ci", max_examples=10_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    before = footprint()
+    yield
+    gc.collect()
+    left = footprint().left_since(before)
+    assert not left, "this test left behind:\n  " + "\n  ".join(left)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def run() -> Callable[[Callable[[], Awaitable[object]]], None]:
+    """Run an async function to its end, and check that it left no task."""
+
+    def runner(body: Callable[[], Awaitable[object]]) -> None:
+        async def checked() -> None:
+            with anyio.fail_after(60):
+                await body()
+            assert not running_tasks(), f"this test left tasks: {running_tasks()}"
+
+        anyio.run(checked)
+
+    return runner
+
+
+@pytest.fixture
+def taskdir(tmp_path: Path) -> str:
+    return str(tmp_path / "task")
