@@ -1,11 +1,11 @@
 """The contract of a host, and the small values that go in and out of it.
 
-`Host` is the published surface: a task author's own fake host has these methods and no others. What a host can do beyond
-it is a protocol of its own (`FollowsFiles`, `StreamsFiles`), asked for with `isinstance` and never assumed.
+`Host` is the published surface: a task author's own fake host has these methods and no others. What a host can do
+beyond it is a protocol of its own (`FollowsFiles`, `StreamsFiles`), asked for with `isinstance` and never assumed.
 
-Rules that hold on every host: commands are run by /bin/sh with the environment of the login (here: of this process) and
-the additions given; the directory is the workdir unless `cwd` says otherwise, and a relative `cwd` is below the workdir;
-every command stands in a session of its own, so that ending it ends its children too.
+Rules that hold on every host: commands are run by /bin/sh with the environment of the login (here: of this process)
+and the additions given; the directory is the workdir unless `cwd` says otherwise, and a relative `cwd` is below the
+workdir; every command stands in a session of its own, so that ending it ends its children too.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,6 +31,7 @@ __all__ = [
     "ProcessHandle",
     "ProgressCallback",
     "RunResult",
+    "RunsCommands",
     "Source",
     "StreamsFiles",
     "make_host",
@@ -220,6 +221,36 @@ class Host(Protocol):
 
     async def restore_workdir(self, stream: AsyncIterator[bytes]) -> None:
         """Empty the workdir, then extract such an archive into it."""
+        ...
+
+
+OUTPUT_LIMIT = 16 * 1024 * 1024
+"""Bytes kept of each output stream of a command unless the caller says otherwise: half from the head, half the tail."""
+
+
+class RunsCommands(Protocol):
+    """A host whose `run_command` takes input and holds limits."""
+
+    async def run_command(
+        self,
+        command: str,
+        *,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        input: bytes | None = None,
+        timeout: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> RunResult:
+        """Run a command to its end: its own exit, or the end of its tree after `timeout` seconds (`TimedOut`).
+
+        Parameters:
+            command: for /bin/sh -c.
+            cwd: directory; relative to the workdir; the workdir if None.
+            env: additions to the inherited environment.
+            input: what it reads from stdin; None is an empty stdin.
+            timeout: seconds until its whole process tree is killed.
+            output_limit: bytes kept of each of stdout and stderr.
+        """
         ...
 
 

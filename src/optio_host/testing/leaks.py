@@ -1,4 +1,4 @@
-"""Nothing may be left behind: a before-and-after picture of this process's tasks, children, descriptors, directories."""
+"""Nothing may be left behind: what this process holds before and after: tasks, children, descriptors, directories."""
 
 import asyncio
 import os
