@@ -8,7 +8,7 @@ and the additions given; the directory is the workdir unless `cwd` says otherwis
 workdir; every command stands in a session of its own, so that ending it ends its children too.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     pass
 
 __all__ = [
+    "EndOfWriting",
     "FileReset",
     "Followed",
     "FollowsFiles",
@@ -131,6 +132,18 @@ class FileReset:
 
 
 Followed = Line | LongLine | FileReset
+
+
+class EndOfWriting(Protocol):
+    """An event that says that nobody writes to a file any more, such as `anyio.Event`."""
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        ...
+
+    def wait(self) -> Awaitable[object]:
+        """Return when it has happened."""
+        ...
 
 
 @runtime_checkable
@@ -259,14 +272,23 @@ class FollowsFiles(Protocol):
     """A host that can follow a file from any position, which is what makes a reader restartable."""
 
     def follow(
-        self, path: str, cursor: Cursor = START, *, limit: int = DEFAULT_LINE_LIMIT
-    ) -> AsyncIterator[tuple[Followed, Cursor]]:
-        """Each complete line behind the cursor, and each as it is appended; with the cursor behind it. Never ends.
+        self,
+        path: str,
+        cursor: Cursor = START,
+        *,
+        limit: int = DEFAULT_LINE_LIMIT,
+        until: EndOfWriting | None = None,
+    ) -> AsyncGenerator[tuple[Followed, Cursor]]:
+        """Each complete line behind the cursor, and each as it is appended; with the cursor behind it.
 
         Parameters:
             path: absolute path; the file need not exist yet.
             cursor: where to begin.
             limit: longest line in bytes that comes whole; a longer one comes as `LongLine`.
+            until: once it is set, what is there is read to its end, an unfinished last line comes as a line, and the
+                iteration ends; without it the iteration never ends.
+
+        Raises FileRefused when the path is no regular file.
         """
         ...
 
@@ -277,7 +299,7 @@ class StreamsFiles(Protocol):
 
     def stream_file(
         self, path: str, *, within: str | None = None, max_bytes: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """A regular file in chunks, opened first and judged on the open file.
 
         Parameters:

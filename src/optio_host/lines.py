@@ -92,7 +92,8 @@ class LineFramer:
         if self._long is not None:
             self._long.add(piece)
             long, self._long = self._long, None
-            return LongLine(long.size - long.ends_with_return, long.head, end)
+            size = long.size - long.ends_with_return
+            return LongLine(size, long.head[:size], end)
         data = self._pending + piece if self._pending else piece
         self._pending = b""
         if data.endswith(b"\r"):
@@ -120,5 +121,6 @@ class _Overflow:
 
     def add(self, piece: bytes) -> None:
         if piece:
+            self.head += piece[: HEAD_BYTES - len(self.head)]
             self.size += len(piece)
             self.ends_with_return = piece.endswith(b"\r")
