@@ -13,7 +13,7 @@ help:
 	@echo "make format  rewrite the code the way 'make check' wants it"
 	@echo "make clean   remove the virtual environment and caches"
 
-$(VENV)/made: Makefile
+$(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \
 	  echo "Python 3.11.4 or newer is needed; 'make PYTHON=python3.12 ...' names another one" >&2; exit 1; }
 	@echo "making $(VENV)"
@@ -26,7 +26,7 @@ $(VENV)/has-%: $(VENV)/made pyproject.toml
 	@touch $@
 
 demo: $(VENV)/has-demo
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/optio run -- $(BIN)/python examples/repository_report.py
 
 test: $(VENV)/has-test
 	@$(BIN)/python -m pytest

@@ -1,0 +1,277 @@
+"""The program that `make demo` runs, on repositories that are not as one expects; and the code in the documents."""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from left_out import require, require_module
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = ROOT / "examples" / "repository_report.py"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TIMEOUT = 60.0
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one commit of one file."""
+    require("git")
+    directory = tmp_path / "well kept"
+    directory.mkdir()
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit(directory, {"hello.py": b'"""Say hello."""\n\n\ndef hello():\n    print("hello")\n'}, "Say hello")
+    return directory
+
+
+def git(directory: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-C", str(directory), *arguments]
+    subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, check=True)
+
+
+def commit(directory: Path, files: dict[str | bytes, bytes], subject: str) -> None:
+    for name, content in files.items():
+        Path(os.fsdecode(directory), os.fsdecode(name)).write_bytes(content)
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", f"--message={subject}")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a program is given: the same dates everywhere, and nothing of this machine's git settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "OPTIO_"))}
+    dates = dict.fromkeys(["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"], "2024-02-29T12:00:00Z")
+    alone = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    return {**inherited, **dates, **alone, **more}
+
+
+def report(directory: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(PROGRAM)],
+        cwd=directory,
+        env=environment(**more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+@contextmanager
+def log_of(path: Path) -> Iterator[Iterator[str]]:
+    """The lines of a log as they are written, without waiting by the clock: the log is a FIFO."""
+    os.mkfifo(path)
+    # Open for writing too, or there would be an end of file between two lines of the program.
+    with open(os.open(path, os.O_RDWR), "rb", buffering=0) as log:
+        yield (line.decode().rstrip("\n") for line in iter(log.readline, b""))
+
+
+def test_each_file_is_whole_when_it_is_announced_and_done_comes_last(repository: Path, tmp_path: Path) -> None:
+    require_module("matplotlib")
+    deliverables, replies = tmp_path / "deliverables", tmp_path / "replies"
+    deliverables.mkdir()
+    told = {"OPTIO_LOG": str(tmp_path / "log"), "OPTIO_DELIVERABLES": str(deliverables), "OPTIO_REPLIES": str(replies)}
+    seen: list[str] = []
+    with log_of(tmp_path / "log") as lines:
+        command = [sys.executable, str(PROGRAM)]
+        with subprocess.Popen(command, cwd=repository, env=environment(**told)) as program:
+            try:
+                for line in lines:
+                    seen.append(line)
+                    if line.startswith(("DONE", "ERROR")):
+                        break
+                    if line.startswith("DELIVERABLE: "):
+                        announced = Path(line.removeprefix("DELIVERABLE: "))
+                        assert announced.parent == deliverables
+                        assert_whole(announced)
+                        with replies.open("a") as answers:
+                            answers.write(
+                                f"System: deliverable {announced.name}: accepted. thanks for the good work.\n"
+                            )
+                assert program.wait(TIMEOUT) == 0
+            finally:
+                program.kill()
+    percents = [int(found.group(1)) for line in seen if (found := re.match(r"STATUS: (\d+)% ", line))]
+    assert percents == sorted(set(percents))
+    assert percents[-1] == 100
+    assert [Path(line).name for line in seen if line.startswith("DELIVERABLE: ")] == ["repository.png", "report.md"]
+    assert not [line for line in seen if "nobody acknowledged" in line]
+    assert seen[-1] == "DONE: well kept: 1 commit by 1 author, 1 file, 5 lines, 2024-02-29"
+    assert sorted(os.listdir(deliverables)) == ["report.md", "repository.png"]
+
+
+def assert_whole(announced: Path) -> None:
+    content = announced.read_bytes()
+    if announced.suffix == ".png":
+        assert content.startswith(b"\x89PNG\r\n\x1a\n")
+        assert struct.unpack(">II", content[16:24]) == (1800, 1260)
+        assert content.endswith(b"IEND\xaeB`\x82")
+    else:
+        assert content.decode().endswith("docstrings only in Python.\n")
+        assert b"](repository.png)" in content
+
+
+def test_the_program_knows_nothing_of_optio() -> None:
+    for source in PROGRAM.parent.glob("repository_*.py"):
+        assert not re.search(r"^\s*(import|from) optio", source.read_text(), re.MULTILINE), source
+
+
+def test_without_the_variables_it_is_an_ordinary_program(repository: Path) -> None:
+    done = report(repository)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith("DONE: well kept: 1 commit ")
+    assert "| `hello` | 2 | `hello.py:4` |" in (repository / "report.md").read_text()
+
+
+def test_a_file_of_the_repository_is_not_overwritten(repository: Path) -> None:
+    commit(repository, {"report.md": b"ours\n"}, "Report by hand")
+    done = report(repository)
+    assert done.returncode == 1
+    assert done.stdout.startswith("ERROR: repository.png or report.md here belongs to the repository")
+    assert (repository / "report.md").read_bytes() == b"ours\n"
+
+
+def test_when_nobody_acknowledges_it_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPTIO_LOG", "log")
+    monkeypatch.setenv("OPTIO_REPLIES", "replies")
+    import repository_report
+
+    monkeypatch.setattr(repository_report, "ACKNOWLEDGED_WITHIN", 0.01)
+    (tmp_path / "replies").write_text("System: deliverable report.md: an answer to an earlier one\n")
+    repository_report.Log().deliver("report.md", b"new")
+    announced, complaint = (tmp_path / "log").read_text().splitlines()
+    assert announced == f"DELIVERABLE: {tmp_path}/report.md"
+    assert complaint.startswith("STATUS: nobody acknowledged report.md")
+
+
+@pytest.mark.parametrize("odd", [b"two\nlines.py", b" blanks .py", b"not \xff utf-8.py", b'"quoted"|`.py', b"-rf"])
+def test_any_file_name_is_reported_in_one_visible_line(repository: Path, odd: bytes) -> None:
+    commit(repository, {odd: b"x = 1\n" * 7}, "Odd")
+    done = report(repository, PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (repository / "report.md").read_text()
+    shown = odd.decode(errors="backslashreplace").replace("\n", "\\n").replace("|", "\\|")
+    assert [line for line in page.splitlines() if shown in line and "| 7 |" in line]
+
+
+def test_renames_deletions_and_files_that_are_no_text(repository: Path) -> None:
+    git(repository, "mv", "hello.py", "renamed.py")
+    commit(repository, {"data.bin": b"\0" * 5000, "broken.py": b"def (\n", "gone.py": b""}, "Move")
+    (repository / "gone.py").unlink()
+    (repository / "link").symlink_to("/etc/passwd")
+    commit(repository, {"latin.txt": b"\xe9t\xe9"}, "Remove | and `quote`")
+    done = report(repository)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (repository / "report.md").read_text()
+    assert "| `renamed.py` | 2 | 5 | 0 |  |" in page
+    assert "| `gone.py` | 2 | 0 | 0 | removed |" in page
+    assert "5,000 bytes together; the largest is `data.bin`" in page
+    assert "1 Python file could not be parsed by this Python: `broken.py`." in page
+    assert "3 commits by 1 author, 4 files, 7 lines" in page
+
+
+def test_from_a_subdirectory_the_report_is_over_the_whole_repository(repository: Path) -> None:
+    (repository / "below").mkdir()
+    commit(repository, {"below/deep.py": b"y = 2\n"}, "Below")
+    done = report(repository / "below")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "`hello.py`" in (repository / "below" / "report.md").read_text()
+
+
+def test_a_repository_whose_last_commit_has_no_files(repository: Path) -> None:
+    git(repository, "rm", "--quiet", "hello.py")
+    commit(repository, {}, "Empty")
+    done = report(repository)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 commits by 1 author, 0 files, 0 lines" in done.stdout
+
+
+def test_a_shallow_clone_says_that_it_is_one(repository: Path, tmp_path: Path) -> None:
+    commit(repository, {"more.py": b"z = 3\n"}, "More")
+    git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), str(tmp_path / "shallow"))
+    done = report(tmp_path / "shallow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "This is a shallow clone" in (tmp_path / "shallow" / "report.md").read_text()
+
+
+def test_a_history_longer_than_what_is_drawn_one_by_one(repository: Path) -> None:
+    author = b"Ada <ada@example.org>"
+    stream = b"reset refs/heads/long\n"
+    for number in range(60):
+        body = b"line\n" * number
+        stream += b"commit refs/heads/long\ncommitter %s %d +0000\n" % (author, 10**9 + number * 10**6)
+        stream += b"data 4\nmore\nM 100644 inline a.txt\ndata %d\n%s\n" % (len(body), body)
+    subprocess.run(
+        ["git", "-C", str(repository), "fast-import", "--quiet"], input=stream, check=True, env=environment()
+    )
+    git(repository, "switch", "--quiet", "long")
+    done = report(repository, PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (repository / "report.md").read_text()
+    assert "Growth was measured at 40 commits of the main line" in page
+    assert "| Ada | 60 | 59 | 0 | 2001-09-09 | 2003-07-23 |" in page
+
+
+def test_a_repository_without_commits_is_a_clear_error(tmp_path: Path) -> None:
+    require("git")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", "empty")
+    done = report(tmp_path / "empty")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        "ERROR: the repository empty has no commit on its current branch; make one and start again\n"
+    )
+
+
+def test_outside_a_repository_is_a_clear_error(tmp_path: Path) -> None:
+    require("git")
+    done = report(tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("ERROR: not a git repository")
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_and_not_done(repository: Path) -> None:
+    done = report(repository, OPTIO_DELIVERABLES=str(repository / "hello.py"))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("ERROR: NotADirectoryError")
+
+
+def test_without_matplotlib_there_is_a_report_that_says_so(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "matplotlib.py").write_text("raise ImportError('matplotlib is not here')\n")
+    done = report(repository, PYTHONPATH=str(tmp_path / "shadow"))
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (repository / "report.md").read_text()
+    assert "There is no picture: matplotlib is not here." in page
+    assert "![" not in page
+
+
+def code_blocks() -> Iterator[tuple[str, str]]:
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for found in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            yield f"{document.name}:{text.count(chr(10), 0, found.start()) + 1}", found.group(1)
+
+
+@pytest.mark.parametrize(("place", "code"), [pytest.param(*block, id=block[0]) for block in code_blocks()])
+def test_code_in_the_documents_runs_as_it_stands(place: str, code: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{place} failed:\n{done.stderr}"
+    assert done.stderr == ""
