@@ -15,7 +15,7 @@ from ..errors import ProcessesSurvived
 from ..host import RunResult
 from ..limited import HeadTail
 from .pipes import PipeReader, PipeWriter
-from .tree import RUN_TAG, Root, end_tree, identify
+from .tree import RUN_TAG, Root, end_tree, identify, members
 
 GRACE = 2.0
 """Seconds between TERM and KILL for a command that timed out or whose caller was cancelled."""
@@ -75,6 +75,14 @@ class LocalProcess:
             await self._ended.wait()
         assert self._child.returncode is not None
         return self._child.returncode
+
+    async def gone(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Return when it and everything that it started have ended by themselves."""
+        await self.wait()
+        pause = 0.01
+        while await anyio.to_thread.run_sync(members, self.root):
+            await clock.sleep(pause)
+            pause = min(pause * 2, 0.5)
 
     async def end(self, *, grace: float, clock: Clock = SYSTEM_CLOCK) -> None:
         """End it and all its children; see `end_tree`. ProcessesSurvived if that cannot be done."""
