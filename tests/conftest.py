@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 from hypothesis import settings
-from left_out import pytest_terminal_summary as pytest_terminal_summary
 
+from left_out import pytest_terminal_summary as pytest_terminal_summary
 from optio_host.testing.clock import ManualClock
 from optio_host.testing.leaks import footprint, running_tasks
 

@@ -9,7 +9,7 @@ from optio_host.clock import SYSTEM_CLOCK, Clock
 from .events import Record, SessionEnded, SessionEvent, Source
 
 KEPT_EVENTS = 100_000
-"""How many events are kept at least; a reader that is further behind learns how many it missed from the gap in `seq`."""
+"""How many events are kept at least; a reader that is further behind sees a gap in `seq`."""
 
 
 class EventLog:

@@ -8,6 +8,7 @@ that did not land there itself.
 import hashlib
 import os
 import stat
+import tempfile
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from optio_host.local.part import PartFile, open_part
 NAME_MAX = 255
 """Bytes in one segment of a name, on every usual file system."""
 
-_CHUNK = 1024 * 1024
 _DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -48,21 +48,22 @@ class Landing:
 
     Parameters:
         directory: may be a symbolic link, and need not exist; it is created (0700) when the first deliverable comes.
-        ours: what landed here before, as `ours` said it then: name to path. A path not below `directory` is forgotten.
+        ours: what landed here before, as `ours` said it then: name to path. A path elsewhere than where the name would
+            land is forgotten.
     """
 
     def __init__(self, directory: str | Path, *, ours: Mapping[str, str] | None = None) -> None:
-        self.directory = os.path.join(os.getcwd(), directory)
+        self.directory = os.path.abspath(directory)
         self._ours = {
-            name: os.path.relpath(path, self.directory)
+            name: path
             for name, path in (ours or {}).items()
-            if path.startswith(self.directory.rstrip("/") + "/")
+            if os.path.dirname(path) == os.path.dirname(os.path.join(self.directory, name))
         }
 
     @property
     def ours(self) -> dict[str, str]:
         """The files that a new delivery of the same name replaces: name to absolute path."""
-        return {name: os.path.join(self.directory, landed) for name, landed in self._ours.items()}
+        return dict(self._ours)
 
     async def prepare(self) -> None:
         """See, before anything else is done, that files can land. Creates nothing. Raises TransferFailed otherwise."""
@@ -87,8 +88,8 @@ class Landing:
             async with open_part(shown, segments[-1], lambda: self._open_parent(segments), mode=0o600) as part:
                 async for chunk in chunks:
                     await anyio.to_thread.run_sync(part.write, chunk)
-                landed = await anyio.to_thread.run_sync(self._give_name, name, segments, part)
-                return Landed(name, os.path.join(self.directory, landed), part.size, part.sha256)
+                path = await anyio.to_thread.run_sync(self._give_name, name, segments, part)
+                return Landed(name, path, part.size, part.sha256)
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
@@ -97,13 +98,12 @@ class Landing:
         existing = self.directory
         while not os.path.lexists(existing):
             existing = os.path.dirname(existing)
-        if not os.path.isdir(existing):
-            problem = f"{existing} is no directory"
-        elif not os.access(existing, os.W_OK | os.X_OK):
-            problem = f"this user may not write to {existing}"
-        else:
-            return
-        raise TransferFailed(f"{self.directory}: deliverables cannot land here: {problem}; choose another directory")
+        try:
+            # Tried, not asked: permissions alone do not tell of file systems that take no files at all.
+            os.rmdir(tempfile.mkdtemp(prefix=".optio-", dir=existing))
+        except OSError as error:
+            problem = f"nothing can be made in {existing} ({error.strerror}); choose another directory"
+            raise TransferFailed(f"{self.directory}: deliverables cannot land here: {problem}") from error
 
     def _open_parent(self, segments: list[str]) -> int:
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
@@ -117,28 +117,25 @@ class Landing:
             os.close(root)
 
     def _give_name(self, name: str, segments: list[str], part: PartFile) -> str:
-        """The path relative to the directory under which the finished part stands now."""
+        """The path under which the finished part stands now."""
+        directory = os.path.dirname(os.path.join(self.directory, name))
         before = self._ours.get(name)
-        if before is not None and self._is_file(before):
+        if before is not None and self._is_file(segments[:-1], os.path.basename(before)):
             part.replace(os.path.basename(before))
             return before
         for candidate in _numbered(segments[-1]):
-            landed = os.path.join(*segments[:-1], candidate)
+            path = os.path.join(directory, candidate)
             if part.take_free_name(candidate):
-                self._ours[name] = landed
-                return landed
+                self._ours[name] = path
+                return path
             # A driver that died between landing and noting it down delivers the same once more.
-            if self._is_file(landed, part):
-                return landed
+            if self._is_file(segments[:-1], candidate, part):
+                return path
         raise AssertionError("the numbers do not end")
 
-    def _is_file(self, landed: str, same_as: PartFile | None = None) -> bool:
+    def _is_file(self, parents: list[str], name: str, same_as: PartFile | None = None) -> bool:
         """Whether a regular file stands there, reached through no symbolic link; and one with the same bytes."""
-        try:
-            parent = self._open_parent(landed.split("/"))
-        except FileRefused:
-            return False
-        name = os.path.basename(landed)
+        parent = self._open_parent([*parents, name])
         try:
             seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISREG(seen.st_mode) or same_as is None:

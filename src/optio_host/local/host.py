@@ -1,7 +1,6 @@
 """This machine as a host."""
 
 import os
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -59,7 +58,11 @@ class LocalHost:
 
     async def cleanup_taskdir(self, aggressive: bool) -> None:
         """Remove the task directory. aggressive: what cannot be removed is left behind without an error."""
-        await anyio.to_thread.run_sync(_remove_tree, self.taskdir, aggressive)
+        try:
+            await anyio.to_thread.run_sync(files.remove_tree, self.taskdir)
+        except OSError:
+            if not aggressive:
+                raise
 
     async def resolve_host_home(self) -> str:
         """The home directory of this user."""
@@ -193,8 +196,3 @@ class LocalHost:
 
     def _directory(self, cwd: str | None) -> str:
         return os.path.join(self.workdir, cwd) if cwd else self.workdir
-
-
-def _remove_tree(directory: str, ignore_errors: bool) -> None:
-    if os.path.lexists(directory):
-        shutil.rmtree(directory, ignore_errors=ignore_errors)

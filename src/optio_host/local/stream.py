@@ -56,13 +56,15 @@ async def fetch_bytes(path: str, *, progress_cb: ProgressCallback | None = None,
     """The content of a regular file; raises what `stream_file` raises."""
     async with open_regular(path, max_bytes=max_bytes) as file:
         progress = CopyProgress(progress_cb, file.size)
-        content = bytearray()
+        pieces: list[bytes] = []
+        count = 0
         async with aclosing(file.chunks()) as chunks:
             async for chunk in chunks:
-                content += chunk
-                progress.advance(len(content))
+                pieces.append(chunk)
+                count += len(chunk)
+                progress.advance(count)
     progress.finish()
-    return bytes(content)
+    return b"".join(pieces)
 
 
 @asynccontextmanager
