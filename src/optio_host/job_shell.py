@@ -1,0 +1,81 @@
+"""One way to act on a run: a command of `farside/*.sh` on its host, and its answer. The same on every kind of host."""
+
+from functools import cache
+from importlib.resources import files
+from shlex import quote
+
+from .errors import HostError
+from .host import RunsCommands
+from .job_errors import InputConflict, JobGone, LeaseLost, StartFailed
+from .outcome import Exited, describe, from_returncode
+
+COMMAND_TIMEOUT = 30.0
+"""Seconds after which a command on a run is given up: it takes milliseconds, and waits at most for another one."""
+
+MARK = "optio-job "
+"""What every line of an answer begins with. Other lines are noise of the host's login scripts."""
+
+Answers = list[tuple[str, str]]
+"""The lines of an answer: (key, value)."""
+
+
+@cache
+def farside(*names: str) -> str:
+    """The text of scripts in `farside/`, one behind the other."""
+    return "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in names)
+
+
+async def act(
+    host: RunsCommands, call: str, *words: object, rundir: str, run: str = "", input: bytes | None = None
+) -> Answers:
+    """Call a function of `farside/act.sh` for a run.
+
+    Parameters:
+        call: the function.
+        words: its arguments.
+        rundir: the run directory.
+        run: id of the run that is meant; "" is whatever run has that directory.
+        input: what it reads from stdin.
+
+    Raises LeaseLost, JobGone, StartFailed; HostError when the command did not come to its end: then nobody knows
+    whether it acted, and the same call may be repeated.
+    """
+    script = farside("processes", "act") + assignments(dir=rundir, run=run) + arguments(call, *words)
+    return await ask(host, script, what=f"{call} on the run in {rundir}", rundir=rundir, input=input)
+
+
+async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input: bytes | None = None) -> Answers:
+    """Run a script on the host and read its answer; see `act`."""
+    result = await host.run_command(script, cwd="/", input=input, timeout=COMMAND_TIMEOUT)
+    outcome = result.outcome or from_returncode(result.exit_code)
+    answers = [
+        (key, value)
+        for line in result.stdout.split("\n")
+        if line.startswith(MARK)
+        for key, _, value in [line.removeprefix(MARK).partition(" ")]
+    ]
+    if outcome != Exited(0) or not answers:
+        said = result.stderr.strip()[-500:] or "it said nothing"
+        raise HostError(f"{what}: the command on the host {describe(outcome)} ({said}); it may be repeated")
+    for key, value in answers:
+        match key:
+            case "lost":
+                raise LeaseLost(rundir, value)
+            case "gone" if len(answers) == 1:
+                raise JobGone(f"{rundir}: the run directory is gone; `jobs` still lists what it left running")
+            case "failed":
+                raise StartFailed(f"{rundir}: nothing was started: {value}")
+            case "conflict":
+                size, offset = value.split()
+                raise InputConflict(rundir, int(offset), int(size))
+    return answers
+
+
+def assignments(**values: str) -> str:
+    """Shell assignments, a line each; the names get the "_" that all names of the scripts begin with."""
+    return "".join(f"_{name}={quote(value)}\n" for name, value in values.items())
+
+
+def arguments(call: str, *words: object) -> str:
+    """A command line of one function call."""
+    return " ".join([call, *(quote(str(word)) for word in words)]) + "\n"
