@@ -44,3 +44,99 @@ class ContextLacks(AgentsError):
             f"{needed_for} needs a context with {ability}(), and {type(context).__name__} has none; "
             "run it under optio-core, or pass a context that has it"
         )
+
+
+class JournalError(AgentsError):
+    """The journal refused something, or could not do it. The base of every error of `optio_agents.journal`."""
+
+
+class StoreError(JournalError):
+    """The store cannot be opened, read or written. Nothing of what was asked for has been written."""
+
+
+class StoreBusy(StoreError):
+    """Other processes held the store for too long."""
+
+
+class StoreFull(StoreError):
+    """There is no room left for what was to be written."""
+
+
+class StoreTooNew(StoreError):
+    """The store was made by a newer version of this program."""
+
+
+class LeaseHeld(JournalError):
+    """Another driver owns the session.
+
+    Attributes:
+        session: id of the session.
+        generation: generation of the lease that stands in the way.
+    """
+
+    def __init__(self, session: str, generation: int, holder: str) -> None:
+        self.session = session
+        self.generation = generation
+        super().__init__(
+            f"session {session} is driven by {holder} (generation {generation}): "
+            "wait until it lets go, or show that it is dead"
+        )
+
+
+class LeaseLost(JournalError):
+    """The caller no longer owns the session: stop driving it. Nothing of what was asked for has been written.
+
+    Attributes:
+        session: id of the session.
+        generation: generation of the caller's lease.
+        current: generation that is current now.
+    """
+
+    def __init__(self, session: str, generation: int, current: int) -> None:
+        self.session = session
+        self.generation = generation
+        self.current = current
+        super().__init__(
+            f"session {session}: the lease of generation {generation} is over, the current one is {current}; "
+            "another driver has taken over"
+        )
+
+
+class CommitRefused(JournalError):
+    """A batch contradicts what the journal holds. Nothing of it has been written; the caller has a defect."""
+
+
+class SessionRefused(JournalError):
+    """A session is not in a state in which this can be done."""
+
+
+class SessionUnknown(JournalError):
+    """No session has this id, or begins with it."""
+
+
+class SessionAmbiguous(JournalError):
+    """Several sessions begin with what was given.
+
+    Attributes:
+        candidates: their ids, at most ten.
+    """
+
+    def __init__(self, prefix: str, candidates: tuple[str, ...], count: int) -> None:
+        self.candidates = candidates
+        more = f" and {count - len(candidates)} more" if count > len(candidates) else ""
+        super().__init__(f"{prefix!r} names {count} sessions: {', '.join(candidates)}{more}; type more of the id")
+
+
+class CallbackMissing(AgentsError):
+    """A session cannot be adopted: it was started with callbacks that are not given now.
+
+    Attributes:
+        names: what is missing.
+    """
+
+    def __init__(self, session: str, names: tuple[str, ...]) -> None:
+        self.names = names
+        super().__init__(
+            f"session {session} was started with {', '.join(names)}: pass the same when adopting it, "
+            "or say that it shall go on without (without_callbacks=True)"
+        )

@@ -1,0 +1,215 @@
+"""The documents of a journal: what is stored as JSON and may be read by another version of this program.
+
+A field that this version does not know is kept, and written back where it was. All times are seconds since the epoch.
+"""
+
+import json
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+JsonObject = dict[str, JsonValue]
+"""What JSON calls an object."""
+
+State = Literal["starting", "running", "idle", "ended"]
+
+
+class Document(BaseModel):
+    """A stored value: never changed, only replaced by a copy."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Driver(Document):
+    """A process that drives a session. Start time and boot id tell it from a later process of the same number.
+
+    Attributes:
+        id: an id that no other driver ever has.
+        hostname: name of the machine it runs on.
+        pid: its process id there.
+        start_time: when the kernel says it started, in the kernel's own unit; "" when not known.
+        boot_id: which boot of the machine that was; "" when not known.
+    """
+
+    id: str
+    hostname: str
+    pid: int
+    start_time: str = ""
+    boot_id: str = ""
+
+
+class OutcomeDocument(Document):
+    """How a session ended.
+
+    Attributes:
+        outcome: in one word; `closed` is a chat that the person ended.
+        reason: why, for a person.
+        summary: what the agent said of its work at the end.
+        exit: exit status of the program, a negative one is a signal; None when it is not known.
+    """
+
+    outcome: Literal["done", "failed", "cancelled", "lost", "closed"]
+    reason: str = ""
+    summary: str = ""
+    exit: int | None = None
+
+
+class Limits(Document):
+    """When a session is stopped by itself.
+
+    Attributes:
+        wall: seconds from its start; None: never.
+        idle: seconds without any sign of life; None: never.
+        grace: seconds that the program has to exit once it is to end.
+    """
+
+    wall: float | None = None
+    idle: float | None = None
+    grace: float | None = None
+
+
+class SessionRecord(Document):
+    """What a session is, and how it stands.
+
+    Attributes:
+        version: version of this document.
+        id: id of the session; see `new_id`.
+        host: name of the host that it runs on.
+        agent: short name of the agent, or the command.
+        state: how it stands.
+        outcome: how it ended; None before.
+        driver: who owns it. Filled in by the store from the lease; what a caller puts there is not stored.
+        created: when it was made.
+        updated: when it was last changed. Filled in by the store.
+        cwd: directory on the host that the program runs in.
+        command: the command and its arguments.
+        taskdir: the session's directory on the host.
+        rundir: directory of the current run of the program, below taskdir; "" before the first.
+        deliverables_dir: directory on the driving machine where deliverables land.
+        callbacks: names of the callbacks that a driver needs to go on.
+        limits: when it is stopped by itself.
+        labels: what the user noted about it.
+        notify: a command that tells a person who is elsewhere; "": none.
+    """
+
+    version: int = 1
+    id: str
+    host: str
+    agent: str
+    state: State = "starting"
+    outcome: OutcomeDocument | None = None
+    driver: Driver | None = None
+    created: float
+    updated: float = 0.0
+    cwd: str = ""
+    command: tuple[str, ...] = ()
+    taskdir: str = ""
+    rundir: str = ""
+    deliverables_dir: str = ""
+    callbacks: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    labels: dict[str, str] = {}
+    notify: str = ""
+
+
+class Question(Document):
+    """Something the agent wants to be told. Once it is not open, it never changes again.
+
+    Attributes:
+        id: id of the question, unique in its session.
+        kind: what sort of question it is.
+        data: what was asked.
+        asked: when.
+        status: whether it is still to be answered.
+        answer: what was answered; None before, and when it was withdrawn.
+        closed: when it was answered or withdrawn.
+    """
+
+    id: str
+    kind: str
+    data: JsonObject = {}
+    asked: float
+    status: Literal["open", "answered", "withdrawn"] = "open"
+    answer: JsonObject | None = None
+    closed: float | None = None
+
+
+class Deliverable(Document):
+    """A file that was brought home.
+
+    Attributes:
+        event_id: id of the event that announced it: one announcement lands once.
+        name: its path below the agent's deliverables directory.
+        path: where it landed on the driving machine.
+        size: bytes.
+        sha256: digest of its content, hexadecimal.
+        time: when it landed.
+    """
+
+    event_id: str
+    name: str
+    path: str
+    size: int
+    sha256: str
+    time: float
+
+
+class Receipt(Document):
+    """What became of a command.
+
+    Attributes:
+        status: whether the owner took it up.
+        message: more, for a person.
+        time: when it was taken.
+    """
+
+    status: Literal["accepted", "refused"]
+    message: str = ""
+    time: float
+
+
+class Command(Document):
+    """Something another process wants of a session's owner.
+
+    Attributes:
+        number: its place in the inbox, from 1.
+        id: chosen by the sender; a command that is put twice is one command.
+        kind: send, cancel, approve, ...
+        data: what it takes.
+        sender: who wants it, for a person.
+        time: when it was put.
+        receipt: what became of it; None while the owner has not taken it.
+    """
+
+    number: int
+    id: str
+    kind: str
+    data: JsonObject = {}
+    sender: str = ""
+    time: float
+    receipt: Receipt | None = None
+
+
+D = TypeVar("D", bound=Document)
+
+# ASCII only: a path that is not UTF-8 is a string with lone surrogates here, and those survive only as escapes.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def to_json(value: JsonValue) -> str:
+    """One line of ASCII.
+
+    Raises:
+        ValueError, TypeError: it holds something that JSON does not have, such as NaN or bytes.
+    """
+    return _encode(value)
+
+
+def to_text(document: Document) -> str:
+    """A document as one line of ASCII JSON."""
+    return _encode(document.model_dump())
+
+
+def from_text(kind: type[D], text: str) -> D:
+    """The document behind `to_text`; pydantic's ValidationError (a ValueError) if it is none."""
+    return kind.model_validate(json.loads(text))

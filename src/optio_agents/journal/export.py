@@ -1,0 +1,154 @@
+"""A session as JSON lines, to be kept or taken elsewhere: a head line, the snapshot, then a line for each event.
+
+Bytes that were sent are written as text. What of them is not UTF-8 becomes lone surrogates, which JSON carries as
+escapes, so they come back as they were, and a secret among them can be found.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+from pydantic import JsonValue
+
+from optio_host.cursor import Cursor
+
+from ..errors import JournalError
+from .batch import Event, Outbox, Outgoing, Snapshot
+from .contract import Store
+from .documents import Command, Deliverable, Document, JsonObject, Question, SessionRecord, to_json, to_text
+from .lease import LeaseState
+
+FORMAT = 1
+Redact = Callable[[str], str]
+
+
+async def export_lines(store: Store, session: str, *, redact: Redact | None = None) -> AsyncIterator[str]:
+    """Everything the journal holds of a session, line by line, without line ends.
+
+    Parameters:
+        store: where it is.
+        session: its id.
+        redact: applied to every string, keys of objects too; offsets into what was sent then no longer fit its length.
+
+    Raises:
+        JournalError: events were pruned while this went on; export it again.
+    """
+    snapshot = await store.snapshot(session)
+    yield to_json({"optio": "session", "format": FORMAT, "redacted": redact is not None})
+    yield to_json(_redacted(_snapshot_to_json(snapshot), redact))
+    seq = snapshot.first_seq - 1
+    while seq < snapshot.last_seq:
+        page = await store.events(session, after=seq)
+        if page.gap is not None:
+            raise JournalError(f"session {session}: events were pruned while it was exported; export it again")
+        for event in page.events:
+            if event.seq > snapshot.last_seq:
+                break
+            yield to_json(_redacted(_event_to_json(event), redact))
+        seq = page.events[-1].seq
+
+
+async def import_lines(store: Store, lines: Iterable[str]) -> SessionRecord:
+    """Add an exported session to a store: all of it, or nothing. It is held in memory as a whole on the way.
+
+    Parameters:
+        store: where it goes.
+        lines: what `export_lines` gave.
+
+    Raises:
+        JournalError: it is no export, damaged, cut short, or from a newer version.
+        SessionRefused: the store has a session of this id.
+    """
+    try:
+        head, *rest = [json.loads(line) for line in lines if line.strip()]
+        if not isinstance(head, dict) or head.get("optio") != "session":
+            raise JournalError("this is no exported session")
+        if head["format"] > FORMAT:
+            raise JournalError(f"exported by a newer version (format {head['format']}, this one knows {FORMAT})")
+        snapshot = _snapshot_from_json(rest[0])
+        events = [_event_from_json(each) for each in rest[1:]]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise JournalError(f"the exported session is damaged or cut short: {error!r}") from error
+    await store.load(snapshot, events)
+    return snapshot.record
+
+
+def _redacted(value: JsonValue, redact: Redact | None) -> JsonValue:
+    if redact is None:
+        return value
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [_redacted(each, redact) for each in value]
+        case dict():
+            return {redact(key): _redacted(each, redact) for key, each in value.items()}
+        case _:
+            return value
+
+
+def _event_to_json(event: Event) -> JsonObject:
+    return {
+        "seq": event.seq,
+        "time": event.time,
+        "source": event.source,
+        "type": event.type,
+        "event_id": event.event_id,
+        "data": event.data,
+    }
+
+
+def _event_from_json(found: dict[str, Any]) -> Event:
+    return Event(found["seq"], found["type"], found["data"], found["time"], found["source"], found["event_id"])
+
+
+def _snapshot_to_json(snapshot: Snapshot) -> JsonObject:
+    return {
+        "record": _document(snapshot.record),
+        "generation": snapshot.lease.generation,
+        "first_seq": snapshot.first_seq,
+        "last_seq": snapshot.last_seq,
+        "cursors": {
+            stream: {"file": at.file, "offset": at.offset, "check": at.check} for stream, at in snapshot.cursors.items()
+        },
+        "outbox": {stream: _outbox_to_json(outbox) for stream, outbox in snapshot.outbox.items()},
+        "questions": [_document(each) for each in snapshot.questions],
+        "deliverables": [_document(each) for each in snapshot.deliverables],
+        "commands": [_document(each) for each in snapshot.commands],
+    }
+
+
+def _document(document: Document) -> JsonValue:
+    found: JsonValue = json.loads(to_text(document))
+    return found
+
+
+def _outbox_to_json(outbox: Outbox) -> JsonObject:
+    entries: list[JsonValue] = [
+        {"offset": piece.offset, "data": piece.data.decode("utf-8", "surrogateescape")} for piece in outbox.entries
+    ]
+    return {"acknowledged": outbox.acknowledged, "entries": entries}
+
+
+def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        record=SessionRecord.model_validate(found["record"]),
+        lease=LeaseState(found["generation"]),
+        first_seq=found["first_seq"],
+        last_seq=found["last_seq"],
+        change=0,
+        cursors={stream: Cursor(**at) for stream, at in found["cursors"].items()},
+        outbox={
+            stream: Outbox(
+                tuple(
+                    Outgoing(stream, piece["offset"], piece["data"].encode("utf-8", "surrogateescape"))
+                    for piece in outbox["entries"]
+                ),
+                outbox["acknowledged"],
+            )
+            for stream, outbox in found["outbox"].items()
+        },
+        questions=tuple(Question.model_validate(each) for each in found["questions"]),
+        deliverables=tuple(Deliverable.model_validate(each) for each in found["deliverables"]),
+        commands=tuple(Command.model_validate(each) for each in found["commands"]),
+    )

@@ -1,0 +1,56 @@
+"""From a URL to a store."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from optio_host.clock import SYSTEM_CLOCK, Clock
+
+from ..errors import StoreError
+from .contract import Store
+
+
+def default_path() -> Path:
+    """The journal of this user: optio/journal.db in the state directory of the XDG specification."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The specification has relative paths ignored.
+    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "optio" / "journal.db"
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: only its scheme, if there is any place in it where a password may stand."""
+    if not set("@?#") & set(url):
+        return url
+    scheme, colon, _ = url.partition(":")
+    return f"{scheme}:..." if colon and scheme.isalnum() else "..."
+
+
+@asynccontextmanager
+async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[Store]:
+    """Open the store that a URL names, until the block is left.
+
+    Parameters:
+        url: `sqlite:///path` for a file (the path is absolute, with %3F for a question mark and so on), `memory:` for
+            a store that ends with this block; None: what OPTIO_STORE names, else the user's own file.
+        clock: for leases and for times that are noted.
+
+    Raises:
+        StoreError: the URL names no store that this version knows, or it cannot be opened.
+    """
+    if url is None:
+        url = os.environ.get("OPTIO_STORE") or f"sqlite://{quote(str(default_path()))}"
+    if url == "memory:":
+        from .memory import MemoryStore
+
+        yield MemoryStore(clock)
+    elif url.startswith("sqlite:///") and len(url) > len("sqlite:///") and not set("?#") & set(url):
+        from .sqlite.store import open_sqlite
+
+        async with open_sqlite(Path(unquote(url.removeprefix("sqlite://"))), clock=clock) as store:
+            yield store
+    else:
+        raise StoreError(
+            f"{without_password(url)!r} names no store that this version knows; sqlite:///absolute/path and memory: do"
+        )

@@ -1,0 +1,1 @@
+"""Journals in a SQLite file, shared by the processes of one machine."""
