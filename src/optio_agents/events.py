@@ -4,10 +4,11 @@ A reader of the JSON form ignores types and fields that it does not know; docs/p
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from inspect import signature
+from typing import ClassVar, Literal, get_args
 
 Source = Literal["session", "log", "hook"]
 """Who said it: the session itself, the program through its log, or the task's hooks."""
@@ -132,6 +133,69 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The session is being stopped before its own end, and why."""
+
+    type: ClassVar[str] = "stop"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Nothing has moved for a while. It is a report; nothing is stopped for it.
+
+    Attributes:
+        seconds: how long.
+        signs: what was looked at and did not move.
+    """
+
+    type: ClassVar[str] = "stall"
+    seconds: float
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverChanged:
+    """Another process drives the session from here on.
+
+    Attributes:
+        driver: who it is.
+        generation: how often the session has had a driver.
+        reason: what became of the one before: "released", "died" or "expired".
+    """
+
+    type: ClassVar[str] = "driver.changed"
+    driver: str
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriverLeft:
+    """The driver lets go of the session, which goes on without one."""
+
+    type: ClassVar[str] = "driver.left"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Events that are no longer kept, from the first to the last number. Made by a reader; it is never stored."""
+
+    type: ClassVar[str] = "gap"
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An event of a newer version, as it stands in the journal."""
+
+    type: str
+    data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """The last event of every session.
 
@@ -161,8 +225,18 @@ SessionEvent = (
     | LogReset
     | Progress
     | Notice
+    | StopRequested
+    | Stalled
+    | DriverChanged
+    | DriverLeft
+    | Missing
+    | Other
     | SessionEnded
 )
+
+_BY_TYPE: dict[str, Callable[..., SessionEvent]] = {
+    kind.type: kind for kind in get_args(SessionEvent) if kind is not Other
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +247,14 @@ class Record:
         seq: 1, 2, 3, ... within the session.
         time: seconds since the epoch.
         session: the session's id.
-        source: who said it.
+        source: who said it; see `Source`.
         event: what was said.
     """
 
     seq: int
     time: float
     session: str
-    source: Source
+    source: str
     event: SessionEvent
 
     def to_json(self) -> str:
@@ -198,8 +272,23 @@ class Record:
         )
 
 
+def event_from(kind: str, data: Mapping[str, object]) -> SessionEvent:
+    """The event behind a type and its `data`. What this version does not know comes as `Other`."""
+    known = _BY_TYPE.get(kind)
+    if known is None:
+        return Other(kind, data)
+    names = signature(known).parameters
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in names}
+    try:
+        return known(**values)
+    except TypeError:
+        return Other(kind, data)
+
+
 def event_data(event: SessionEvent) -> Mapping[str, object]:
     """The `data` of the JSON form."""
+    if isinstance(event, Other):
+        return event.data
     return {name: value for name, value in asdict(event).items() if (name, value) != ("size", None)}
 
 

@@ -1,347 +1,342 @@
-"""One session: a program on a host, followed through its log until it has ended and nothing of it is left."""
+"""A session: a program on a host that outlives whoever drives it, and a journal that says what has happened.
 
+    async with open_store() as store:
+        session = await Session.start(host, store, ["./nightly-report.sh"], cwd="/srv/app", deliverables="out")
+        outcome = await session.wait()
+
+`start` and `adopt` make this process the owner; `wait` does the work. When it is killed in between, the program goes
+on, and `adopt` in any process continues where the journal stands.
+"""
+
+import hashlib
 import os
 import posixpath
-import shlex
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from shlex import join, quote
+from typing import Literal, Protocol
 
 import anyio
 
-from optio_host import outcome as process_outcome
 from optio_host.clock import SYSTEM_CLOCK, Clock
-from optio_host.errors import FileRefused, HostError
-from optio_host.host import FileReset
+from optio_host.cursor import START
+from optio_host.errors import HostError
+from optio_host.host import FileReset, Host, StreamsFiles
+from optio_host.job import Job, JobHost
+from optio_host.job import Limits as JobLimits
+from optio_host.job_errors import JobGone
+from optio_host.job_state import Owner
 from optio_host.lines import Line, LongLine
-from optio_host.local.host import LocalHost
-from optio_host.local.process import LocalProcess
 
-from .errors import LogChannelLost
-from .event_log import EventLog
-from .events import (
-    Attention,
-    DeliverableLanded,
-    DeliverableRefused,
-    ErrorReported,
-    Finished,
-    LogReset,
-    Notice,
-    SessionEnded,
-    SessionEvent,
-    SessionStarted,
-    Source,
-    Status,
-    UnknownText,
-)
+from . import seams
+from .drive import Drive
+from .driver_identity import is_proved_dead, this_driver
+from .errors import CallbackMissing, SessionRefused
+from .events import DriverChanged, DriverLeft, Record, SessionEnded, SessionStarted
+from .history import follow_history
+from .intake import LOG, DeliverableHandler, Intake
+from .journal import Driver, Lease, Limits, Outbox, OutcomeDocument, SessionRecord, Snapshot, Store, new_id
+from .journal_writer import JournalWriter, Said
 from .landing import Landing
-from .outcome import Cancelled, Closed, Done, Failed, Lost, SessionOutcome
-from .protocol.channel import ChannelEvent, LogChannel
-from .protocol.events import (
-    AttentionEvent,
-    BrowserEvent,
-    CallerMessageEvent,
-    ClientMessageEvent,
-    DeliverableEvent,
-    DoneEvent,
-    ErrorEvent,
-    OverlongLine,
-    StatusEvent,
-    UnknownLine,
-)
-from .protocol.replies import deliverable_accepted, deliverable_not_handled, deliverable_refused
+from .notify import Notifier
+from .protocol.channel import LogChannel
+from .redaction import Redactor
+from .replies import REPLIES, Replies
 
 OutputStream = Literal["stdout", "stderr"]
 OUTPUT_STREAMS: tuple[OutputStream, ...] = ("stdout", "stderr")
 
-GRACE = 10.0
-"""Seconds that a program has to exit by itself after DONE or ERROR, and its left-over children after its own end."""
-
-TERMINATE_GRACE = 5.0
-"""Seconds between TERM and KILL."""
-
 DELIVERABLE_LIMIT = 4 * 1024**3
 """The largest deliverable that is taken, in bytes."""
 
+RELEASE_PATIENCE = 5.0
+"""Seconds in which a store must have taken a lease back; else it runs out by itself."""
 
-@dataclass(frozen=True)
-class Limits:
-    """What a session may use.
-
-    Attributes:
-        wall_time: seconds from its start to its end; None is no limit.
-        grace: seconds that the program has to exit after DONE or ERROR.
-        deliverable_bytes: the largest deliverable.
-    """
-
-    wall_time: float | None = None
-    grace: float = GRACE
-    deliverable_bytes: int = DELIVERABLE_LIMIT
+NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Program:
-    """What to run.
-
-    Attributes:
-        command: the program and its arguments.
-        directory: absolute path of the directory it runs in.
-        env: additions to its environment; the session adds the paths of its own files.
-    """
-
-    command: tuple[str, ...]
-    directory: str
-    env: Mapping[str, str] = field(default_factory=dict)
+class SessionHost(JobHost, StreamsFiles, Host, Protocol):
+    """What a host must be able to do to hold sessions."""
 
 
 class Session:
-    """Runs a program once and tells everything that happens through `events`.
+    """A session that this process drives. Made by `start` or `adopt`.
 
-    Parameters:
-        host: where it runs; its task directory becomes the session's.
-        session_id: names it to people.
-        program: what to run.
-        landing: where deliverables land on this machine.
-        limits: what it may use.
-        clock: time, for tests.
+    Attributes:
+        id: its id in the store.
+        record: what it is, as it was committed last.
     """
 
     def __init__(
         self,
-        host: LocalHost,
-        session_id: str,
-        program: Program,
-        landing: Landing,
+        host: SessionHost,
+        writer: JournalWriter,
+        job: Job,
+        snapshot: Snapshot,
+        handler: DeliverableHandler | None,
         *,
-        limits: Limits | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        redelivered: bool,
+        clock: Clock,
     ) -> None:
-        self.id = session_id
-        self.taskdir = host.taskdir
-        self.events = EventLog(session_id, clock=clock)
-        self.log_path = os.path.join(host.taskdir, "optio.log")
-        self.deliverables_dir = os.path.join(host.taskdir, "deliverables")
-        self.replies_path = os.path.join(host.taskdir, "replies")
-        self.run_dir = os.path.join(host.taskdir, "run", "1")
+        record = writer.record
+        self.id = record.id
         self._host = host
-        self._program = program
-        self.landing = landing
-        self.delivered: dict[str, DeliverableLanded] = {}
-        self._limits = limits or Limits()
-        self._clock = clock
-        self._outcome: SessionOutcome | None = None
-        self._process: LocalProcess | None = None
-        self._writing_ended = anyio.Event()
-        self._decided = anyio.Event()
-        self._patience = anyio.CancelScope()
+        self._writer = writer
+        replies = Replies(job, snapshot.outbox.get(REPLIES, Outbox()), clock)
+        notifier = Notifier(record.notify, record.id)
+        intake = Intake(
+            LogChannel(host, log_path(record), cursor=snapshot.cursors.get(LOG, START)),
+            writer,
+            host,
+            record.taskdir,
+            Landing(record.deliverables_dir, ours={each.name: each.path for each in snapshot.deliverables}),
+            replies=replies,
+            notifier=notifier,
+            deliverable_bytes=DELIVERABLE_LIMIT,
+            handler=handler,
+            redelivered=redelivered,
+            clock=clock,
+        )
+        self._drive = Drive(host, job, writer, intake, replies, notifier, clock)
 
-    async def run(self) -> SessionOutcome:
-        """Start the program, follow it to its end, and leave nothing of it running.
+    @property
+    def lease(self) -> Lease:
+        """The right to drive it."""
+        return self._writer.lease
 
-        Cancelling this call ends the program too. Raises OSError or HostError when nothing could be started.
+    @property
+    def record(self) -> SessionRecord:
+        """What the session is, as it was committed last."""
+        return self._writer.record
+
+    @classmethod
+    async def start(
+        cls,
+        host: SessionHost,
+        store: Store,
+        command: Sequence[str],
+        *,
+        cwd: str,
+        deliverables: str,
+        state_dir: str,
+        env: Mapping[str, str] | None = None,
+        session_id: str | None = None,
+        agent: str | None = None,
+        host_name: str = "local",
+        limits: Limits = NO_LIMITS,
+        job_limits: JobLimits | None = None,
+        notify: str = "",
+        make_cwd: bool = False,
+        on_deliverable: DeliverableHandler | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> "Session":
+        """Start a program as a session of its own.
+
+        Parameters:
+            host: where it runs.
+            store: where its journal is kept.
+            command: the program and its arguments.
+            cwd: absolute path of the directory on the host that it runs in.
+            deliverables: absolute path of the directory on this machine that its deliverables land in.
+            state_dir: directory on the host that sessions have their directories in.
+            env: additions to its environment. Values of names that say KEY, TOKEN, SECRET, PASSWORD and the like are
+                kept out of the journal.
+            session_id: its id; a new one if None.
+            agent: a short name for what runs; the name of the program if None.
+            host_name: what the host is called in lists.
+            limits: when it is stopped by itself.
+            job_limits: what the supervisor on the host enforces, with or without a driver.
+            notify: a command for /bin/sh on this machine, run when the session waits for a person or has ended.
+            make_cwd: make the directory first, for a session that works in one of its own.
+            on_deliverable: called with each deliverable once it has landed.
+            clock: time, for tests.
+
+        Raises StartFailed when the program cannot be started, HostError, StoreError.
         """
-        self._prepare()
-        process = await self._start()
+        redact = Redactor.of_environment(os.environ, env or {})
+        session = session_id or new_id()
+        taskdir = posixpath.join(state_dir, session)
+        record = SessionRecord(
+            id=session,
+            host=host_name,
+            agent=agent or posixpath.basename(command[0]),
+            created=clock.time(),
+            cwd=cwd,
+            command=tuple(redact(word) for word in command),
+            taskdir=taskdir,
+            rundir=posixpath.join(taskdir, "run", "1"),
+            deliverables_dir=deliverables,
+            callbacks=_names(on_deliverable),
+            limits=limits,
+            notify=notify,
+        )
+        await _make_directories(host, record, [cwd] if make_cwd else [])
+        lease = await store.create(record, this_driver())
+        seams.reached("created")
+        writer = JournalWriter(store, lease, await store.snapshot(session), redact, clock)
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._limit_time)
-                reader_done = anyio.Event()
-                tasks.start_soon(self._follow_log, reader_done)
-                await self._until_the_end(process)
-                self._writing_ended.set()
-                # What was announced before a cancel is not worth making a person wait for it.
-                with self._clock.move_on_after(TERMINATE_GRACE if self._patience.cancel_called else None):
-                    await reader_done.wait()
-                tasks.cancel_scope.cancel()
+            job = await Job.start(
+                host,
+                record.rundir,
+                f"exec {join(command)}",
+                cwd=cwd,
+                env={**(env or {}), **_paths(record)},
+                owner=_owner(store, lease),
+                limits=job_limits or JobLimits(),
+                clock=clock,
+            )
+        except HostError as error:
+            outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
+            said = Said(SessionEnded("failed", outcome.reason, None, None))
+            await writer.commit(said, record={"outcome": outcome, "state": "ended"})
+            await store.release(lease)
+            raise
+        seams.reached("job started")
+        await writer.commit(Said(_started(record)), record={"state": "running"})
+        seams.reached("start committed")
+        snapshot = await store.snapshot(session)
+        return cls(host, writer, job, snapshot, on_deliverable, redelivered=False, clock=clock)
+
+    @classmethod
+    async def adopt(
+        cls,
+        host: SessionHost,
+        store: Store,
+        session_id: str,
+        *,
+        on_deliverable: DeliverableHandler | None = None,
+        without_callbacks: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> "Session":
+        """Drive a session that somebody else has started, from where its journal stands.
+
+        Parameters:
+            host: where it runs.
+            store: where its journal is kept.
+            session_id: its id.
+            on_deliverable: as it was given to `start`.
+            without_callbacks: go on although a callback that it was started with is missing.
+            clock: time, for tests.
+
+        Raises CallbackMissing; LeaseHeld when another driver is alive, or cannot be proved dead and its lease has not
+        run out; SessionRefused when the session has ended; SessionUnknown; HostError, StoreError.
+        """
+        before = await store.snapshot(session_id)
+        missing = set(before.record.callbacks) - set(_names(on_deliverable))
+        if missing and not without_callbacks:
+            raise CallbackMissing(session_id, tuple(sorted(missing)))
+        if before.record.state == "ended":
+            raise SessionRefused(f"session {session_id} has ended; there is nothing to drive")
+        last = before.lease.driver
+        dead = last is not None and is_proved_dead(last)
+        me = this_driver()
+        lease = await store.acquire(session_id, me, taking_over=before.lease.generation if dead else None)
+        seams.reached("acquired")
+        snapshot = await store.snapshot(session_id)
+        record = snapshot.record
+        writer = JournalWriter(store, lease, snapshot, Redactor.of_environment(os.environ), clock)
+        try:
+            job = await Job.adopt(host, record.rundir, _owner(store, lease), clock=clock)
+        except JobGone:
+            await _end_without_job(writer)
+            await store.release(lease)
+            raise
+        seams.reached("job adopted")
+        said = [Said(DriverChanged(f"pid {me.pid} on {me.hostname}", lease.generation, _fate(last, dead)))]
+        if record.state == "starting":
+            said.insert(0, Said(_started(record)))
+        await writer.commit(*said, record={"state": "running"})
+        seams.reached("adoption committed")
+        return cls(host, writer, job, snapshot, on_deliverable, redelivered=last is not None, clock=clock)
+
+    async def wait(self) -> OutcomeDocument | None:
+        """Drive the session to its end, or until `leave`: then None, and the program goes on without a driver.
+
+        Cancelling it, too, lets go of the session. Raises LeaseLost when another driver has taken over; StoreError and
+        HostError when the store or the host does not answer: the program goes on, and the session can be adopted.
+        """
+        try:
+            return await self._drive.run()
         finally:
-            with anyio.CancelScope(shield=True):
-                await process.end(grace=TERMINATE_GRACE, clock=self._clock)
-        return self._end(process)
+            with anyio.move_on_after(RELEASE_PATIENCE, shield=True):
+                await self._writer.store.release(self._writer.lease)
+            seams.reached("released")
+
+    async def leave(self, reason: str) -> None:
+        """Stop driving; the program goes on, and the next driver may take over at once."""
+        await self._writer.commit(Said(DriverLeft(reason)))
+        self._drive.leave()
+
+    async def cancel(self, reason: str) -> None:
+        """End the session now: TERM to the whole tree, then KILL. An outcome that is fixed already stays."""
+        await self._drive.decide(OutcomeDocument(outcome="cancelled", reason=reason))
+
+    async def kill(self) -> None:
+        """Give the program no more time: KILL to all of it."""
+        await self._drive.kill()
+
+    def events(self, after: int = 0) -> AsyncGenerator[Record]:
+        """Everything that has happened behind number `after`, then what happens; ends with the session."""
+        return follow_history(self._writer.store, self.id, after)
 
     async def output(self, stream: OutputStream) -> AsyncGenerator[Line | LongLine]:
         """The lines that the program writes to stdout or stderr, from the first on; ends when it has ended."""
-        followed = self._host.follow(self.output_path(stream), until=self._writing_ended)
-        async with aclosing(followed):
+        path = posixpath.join(self.record.rundir, stream)
+        async with aclosing(self._host.follow(path, until=self._drive.writing_ended)) as followed:
             async for line, _ in followed:
                 if not isinstance(line, FileReset):
                     yield line
 
-    def cancel(self, reason: str) -> None:
-        """End the program now: TERM, then KILL after a while. An outcome that is fixed already stays."""
-        self._decide(Cancelled(reason))
-        self._patience.cancel()
 
-    async def kill(self) -> None:
-        """Give the program no more time: KILL to all of it."""
-        if self._process is not None:
-            await self._process.end(grace=0, clock=self._clock)
-
-    def output_path(self, stream: OutputStream) -> str:
-        """The file on the host that holds everything the program wrote to this stream."""
-        return os.path.join(self.run_dir, stream)
-
-    def _prepare(self) -> None:
-        for directory in (self.taskdir, self.deliverables_dir, os.path.dirname(self.run_dir), self.run_dir):
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        for path in (self.log_path, self.replies_path, *map(self.output_path, OUTPUT_STREAMS)):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-    async def _start(self) -> LocalProcess:
-        stdout, stderr = (shlex.quote(self.output_path(name)) for name in OUTPUT_STREAMS)
-        handle = await self._host.launch_subprocess(
-            f"exec {shlex.join(self._program.command)} >>{stdout} 2>>{stderr}",
-            cwd=self._program.directory,
-            env={
-                **self._program.env,
-                "OPTIO_LOG": self.log_path,
-                "OPTIO_DELIVERABLES": self.deliverables_dir,
-                "OPTIO_REPLIES": self.replies_path,
-            },
-        )
-        assert isinstance(handle.pid_like, LocalProcess)
-        self._process = handle.pid_like
-        program = self._program
-        self._say(SessionStarted(program.command, program.directory, str(self.landing.directory), self._host.taskdir))
-        return self._process
-
-    async def _until_the_end(self, process: LocalProcess) -> None:
-        with self._patience:
-            async with anyio.create_task_group() as either:
-
-                async def decided() -> None:
-                    await self._decided.wait()
-                    either.cancel_scope.cancel()
-
-                either.start_soon(decided)
-                await process.wait()
-                either.cancel_scope.cancel()
-            with self._clock.move_on_after(self._limits.grace) as grace:
-                await process.gone()
-            if grace.cancelled_caught:
-                self._say(Notice(_left_over(process, self._limits.grace)))
-        with anyio.CancelScope(shield=True):
-            await process.end(grace=TERMINATE_GRACE, clock=self._clock)
-
-    async def _limit_time(self) -> None:
-        if self._limits.wall_time is not None:
-            await self._clock.sleep(self._limits.wall_time)
-            self._decide(Failed(f"stopped after {self._limits.wall_time:g} s, its time limit"))
-            self._patience.cancel()
-
-    async def _follow_log(self, done: anyio.Event) -> None:
-        channel = LogChannel(self._host, self.log_path)
-        try:
-            async with aclosing(channel.entries(until=self._writing_ended)) as entries:
-                async for entry in entries:
-                    await self._handle(entry.event)
-        except LogChannelLost as error:
-            self._decide(Failed(str(error)))
-            self._patience.cancel()
-        finally:
-            done.set()
-
-    async def _handle(self, event: ChannelEvent) -> None:
-        match event:
-            case StatusEvent(percent, message):
-                self._say(Status(percent, message), "log")
-            case AttentionEvent(reason):
-                self._say(Attention(reason), "log")
-            case DoneEvent(summary):
-                self._say(Finished(summary), "log")
-                self._decide(Done(summary))
-            case ErrorEvent(message):
-                self._say(ErrorReported(message), "log")
-                self._decide(Failed(message or "the program reported ERROR"))
-            case DeliverableEvent(path):
-                await self._deliver(path)
-            case UnknownLine(text):
-                self._say(UnknownText(text), "log")
-            case OverlongLine(size, head):
-                self._say(UnknownText(head, size), "log")
-            case FileReset(reason, dropped):
-                self._say(LogReset(reason, dropped), "log")
-            case BrowserEvent() | ClientMessageEvent() | CallerMessageEvent():
-                raise AssertionError(f"{event}: its keyword is off in this session")
-            case _:
-                assert_never(event)
-
-    async def _deliver(self, announced: str) -> None:
-        name = self._name_of(announced)
-        if name is None:
-            self._refuse(announced, "it is not below the directory that OPTIO_DELIVERABLES names")
-            return
-        path = posixpath.join(self.deliverables_dir, name)
-        try:
-            landed = await self.landing.receive(
-                name,
-                self._host.stream_file(path, within=self.deliverables_dir, max_bytes=self._limits.deliverable_bytes),
-            )
-        except FileNotFoundError:
-            self._refuse(name, "there is no such file")
-        except FileRefused as error:
-            self._refuse(name, error.reason)
-        except (HostError, OSError) as error:
-            self._say(Notice(f"deliverable {name} could not be stored: {error}"))
-            self._reply(deliverable_not_handled(name, str(error)))
-        else:
-            self.delivered[name] = DeliverableLanded(landed.name, str(landed.path), landed.size, landed.sha256)
-            self._say(self.delivered[name], "log")
-            self._reply(deliverable_accepted(name, None))
-
-    def _name_of(self, announced: str) -> str | None:
-        """What an announced path is called below the deliverables directory; None when it is not there."""
-        for directory in (self.taskdir, self.deliverables_dir):
-            name = posixpath.relpath(posixpath.join(directory, announced), self.deliverables_dir)
-            if name != "." and name != ".." and not name.startswith("../"):
-                return name
-        return None
-
-    def _refuse(self, name: str, reason: str) -> None:
-        self._say(DeliverableRefused(name, reason), "log")
-        self._reply(deliverable_refused(name, reason))
-
-    def _reply(self, line: str) -> None:
-        try:
-            with open(self.replies_path, "ab") as replies:
-                replies.write(line.encode() + b"\n")
-        except OSError as error:
-            self._say(Notice(f"a reply could not be written to {self.replies_path}: {error}"))
-
-    def _decide(self, outcome: SessionOutcome) -> None:
-        if self._outcome is None:
-            self._outcome = outcome
-            self._decided.set()
-
-    def _end(self, process: LocalProcess) -> SessionOutcome:
-        returncode = process.returncode or 0
-        ended = process_outcome.describe(process_outcome.from_returncode(returncode))
-        outcome = self._outcome or Failed(f"the program ended without DONE or ERROR ({ended})")
-        self._say(session_ended(outcome, returncode))
-        return outcome
-
-    def _say(self, event: SessionEvent, source: Source = "session") -> None:
-        self.events.append(source, event)
+def log_path(record: SessionRecord) -> str:
+    """The log channel of a session, on its host."""
+    return posixpath.join(record.taskdir, "optio.log")
 
 
-def session_ended(outcome: SessionOutcome, exit_code: int | None) -> SessionEnded:
-    """The last event of a session that ended this way."""
-    match outcome:
-        case Done(summary):
-            return SessionEnded("done", None, summary, exit_code)
-        case Failed(reason):
-            return SessionEnded("failed", reason, None, exit_code)
-        case Cancelled(reason):
-            return SessionEnded("cancelled", reason, None, exit_code)
-        case Lost(reason):
-            return SessionEnded("lost", reason, None, exit_code)
-        case Closed(reason):
-            return SessionEnded("closed", reason, None, exit_code)
-        case _:
-            assert_never(outcome)
+def _paths(record: SessionRecord) -> dict[str, str]:
+    return {
+        "OPTIO_LOG": log_path(record),
+        "OPTIO_DELIVERABLES": posixpath.join(record.taskdir, "deliverables"),
+        "OPTIO_REPLIES": posixpath.join(record.taskdir, "replies"),
+    }
 
 
-def _left_over(process: LocalProcess, grace: float) -> str:
-    if process.returncode is None:
-        return f"the program still runs {grace:g} s after it said that it was finished; stopping it"
-    return f"processes that the program left behind still run {grace:g} s after its end; stopping them"
+async def _make_directories(host: SessionHost, record: SessionRecord, more: Sequence[str]) -> None:
+    made = await host.run_command(
+        f"umask 077 && mkdir -p {quote(posixpath.dirname(record.taskdir))} && mkdir {quote(record.taskdir)}"
+        f" && cd {quote(record.taskdir)} && mkdir deliverables && : >optio.log && : >replies"
+        + "".join(f" && mkdir -p {quote(each)}" for each in more),
+        cwd="/",
+        timeout=30,
+    )
+    if made.exit_code != 0:
+        raise HostError(f"{record.taskdir}: the session's directory cannot be made: {made.stderr.strip()}")
+
+
+def _owner(store: Store, lease: Lease) -> Owner:
+    # A digest: the owner file lies on the host, and a URL may name what nobody there needs to know.
+    return Owner(hashlib.sha256(store.url.encode()).hexdigest()[:16], lease.session, lease.generation)
+
+
+def _started(record: SessionRecord) -> SessionStarted:
+    return SessionStarted(record.command, record.cwd, record.deliverables_dir, record.taskdir)
+
+
+def _names(on_deliverable: DeliverableHandler | None) -> tuple[str, ...]:
+    return () if on_deliverable is None else ("on_deliverable",)
+
+
+def _fate(last: Driver | None, dead: bool) -> str:
+    if last is None:
+        return "released"
+    return "died" if dead else "expired"
+
+
+async def _end_without_job(writer: JournalWriter) -> None:
+    """End a session of whose run nothing is left on the host."""
+    reason = "its directory is gone from the host, and with it all that could tell how it ended"
+    outcome = writer.record.outcome or OutcomeDocument(outcome="lost", reason=reason)
+    if writer.record.state == "starting":
+        outcome = OutcomeDocument(outcome="failed", reason="the driver died before the program was started")
+    event = SessionEnded(outcome.outcome, outcome.reason or None, outcome.summary or None, outcome.exit)
+    await writer.commit(Said(event), record={"outcome": outcome, "state": "ended"})

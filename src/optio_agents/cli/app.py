@@ -5,8 +5,20 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "adopt": "Start drivers for sessions whose driver is gone.",
+    "attach": "Watch a session, live, to its end.",
+    "cancel": "End a session, whoever drives it.",
+    "drive": "Be the driver of a session, in the background.",
+    "export": "Write a session to a file.",
+    "import": "Read a session from a file.",
+    "jobs": "List the runs on this machine.",
+    "logs": "Print the events of a session.",
+    "ls": "List sessions.",
     "prompt": "Print the text that teaches an agent the log channel.",
+    "prune": "Forget old sessions.",
+    "reap": "Clear away what is left of runs whose directory is gone.",
     "run": "Run a program here, follow its log, and bring its deliverables home.",
+    "show": "Show one session and its timeline.",
 }
 
 
@@ -21,7 +33,8 @@ class LazyGroup(click.Group):
         """The command itself; its module is imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f".{cmd_name}", __package__).command
+        module = "import_" if cmd_name == "import" else cmd_name
+        command = import_module(f".{module}", __package__).command
         assert isinstance(command, click.Command)
         return command
 
@@ -39,6 +52,8 @@ def main() -> None:
     \b
     Examples:
       optio run -- ./nightly-report.sh
-      optio run --timeout 2h --deliverables out -- python agent.py "Fix the failing test"
+      optio run --detach --timeout 2h -- python agent.py "Fix the failing test"
+      optio ls
+      optio attach 3f
       optio prompt >> AGENTS.md
     """

@@ -25,6 +25,19 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * _UNITS[found[2]]
 
 
+class Size(click.ParamType[int]):
+    """A number of bytes: a plain number, or one with k, M, G or T (powers of 1000)."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)B?", str(value))
+        if not found:
+            self.fail(f"{value!r} is no size; write 500M or 2G", param, ctx)
+        return round(float(found[1]) * 1000.0 ** " kMGT".index(found[2] or " "))
+
+
 def environment(assignments: Iterable[str], files: Iterable[Path]) -> dict[str, str]:
     """The additions to a program's environment.
 

@@ -1,34 +1,30 @@
 """`optio run`: a program on this machine, from its start to its end."""
 
+import json
 import os
-import secrets
 import shutil
-import signal
-import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 
 from optio_host.errors import HostError
-from optio_host.local.host import LocalHost
+from optio_host.job import Limits as JobLimits
 from optio_host.paths import ensure_private_dir, state_dir
 
+from ..drive import GRACE
+from ..journal import Limits, OutcomeDocument, Store, new_id
 from ..landing import Landing
-from ..outcome import Cancelled, Closed, Done, Failed, Lost, SessionOutcome
-from ..session import GRACE, Limits, Program, Session
-from .options import Duration, environment
+from ..session import Session
+from .attend import Attendance
+from .background import start_driver
+from .options import Duration, Size, environment
+from .stores import LOCAL, carry_out, exit_status, here, leave_with, record_in_brief, store_option
 from .summary import print_summary
-from .view import View, choose, watch
-
-ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Letters of a session id: none that a person mistakes for another."""
+from .view import choose
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command()
 @click.option(
     "--in",
     "directory",
@@ -45,7 +41,9 @@ ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one event a line as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the program's output and lines that are no entries.")
+@click.option("-d", "--detach", is_flag=True, help="Return at once; a driver in the background goes on.")
 @click.option("--timeout", type=Duration(), metavar="T", help="Stop it after this long (90, 90s, 15m, 2h): failed.")
+@click.option("--idle", type=Duration(), metavar="T", help="Stop it after this long without any sign of life: failed.")
 @click.option(
     "--grace",
     type=Duration(),
@@ -54,6 +52,14 @@ ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
     metavar="T",
     help="How long it may take to exit after DONE or ERROR.",
 )
+@click.option(
+    "--orphan-timeout",
+    type=Duration(),
+    metavar="T",
+    help="Stop it on its host when no driver was there for this long. Default: never.",
+)
+@click.option("--max-output", type=Size(), metavar="N", help="Stop it when it has written this much (500M, 2G).")
+@click.option("--min-free", type=Size(), metavar="N", help="Stop it when less room than this is left on the disk.")
 @click.option(
     "--env",
     "assignments",
@@ -69,6 +75,14 @@ ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
     metavar="F",
     help="Set the variables in a file of K=V lines. May be repeated.",
 )
+@click.option(
+    "--notify",
+    default="",
+    metavar="CMD",
+    help="Command to run when the program asks for a person or has ended; it finds OPTIO_SESSION, "
+    "OPTIO_EVENT and OPTIO_TEXT.",
+)
+@store_option
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 def command(
     directory: Path | None,
@@ -76,10 +90,17 @@ def command(
     deliverables: Path | None,
     as_json: bool,
     verbose: bool,
+    detach: bool,
     timeout: float | None,
+    idle: float | None,
     grace: float,
+    orphan_timeout: float | None,
+    max_output: int | None,
+    min_free: int | None,
     assignments: tuple[str, ...],
     files: tuple[Path, ...],
+    notify: str,
+    store_url: str | None,
     program: tuple[str, ...],
 ) -> None:
     """Run a program here, follow its log, and bring its deliverables home.
@@ -88,13 +109,16 @@ def command(
     report.md" and at the end "DONE" to OPTIO_LOG, puts files to hand over into OPTIO_DELIVERABLES, and finds an answer
     to each of them in OPTIO_REPLIES. `optio prompt` prints the text that tells an agent so.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage, 3 lost, 130 interrupted. Ctrl-C stops the program and everything it
-    started; a second Ctrl-C kills it at once.
+    It outlives this command: when this is killed, or its terminal is closed, the program goes on, and `optio attach`
+    comes back to it. Ctrl-C ends it, with everything that it started; a second Ctrl-C kills it at once.
+
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 lost, 130 interrupted.
 
     \b
     Examples:
       optio run -- ./nightly-report.sh
       optio run --in ~/src/app --timeout 2h -- my-agent "Fix the failing test"
+      optio run --detach --notify 'mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
       optio run --json --env API_KEY -- ./job.sh | jq -c 'select(.type == "deliverable")'
     """
     if not program:
@@ -102,78 +126,53 @@ def command(
     if scratch and directory:
         raise click.UsageError("--scratch and --in exclude each other: a scratch directory is the session's own")
     additions = environment(assignments, files)
-    session_id = "".join(secrets.choice(ID_LETTERS) for _ in range(8))
+    session_id = new_id()
+    cwd = os.path.join(state_dir(), session_id, "workdir") if scratch else os.path.abspath(directory or ".")
+    _check_program(program[0], cwd, additions)
+    landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
     try:
-        taskdir = os.path.join(state_dir(), session_id)
-        host = LocalHost(taskdir)
-        cwd = host.workdir if scratch else os.path.abspath(directory or ".")
-        _check_program(program[0], cwd, additions)
-        landing = Landing(deliverables or Path(f"optio-{session_id}"))
-        anyio.run(landing.prepare)
-        ensure_private_dir(host.workdir if scratch else taskdir)
+        anyio.run(Landing(landing).prepare)
+        ensure_private_dir(state_dir())
     except (HostError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    limits = Limits(wall_time=timeout, grace=grace)
-    begin = partial(Session, host, session_id, Program(program, cwd, additions), landing, limits=limits)
-    view = choose(json=as_json, verbose=verbose)
-    started = time.monotonic()
-    try:
-        session, outcome = anyio.run(_run, begin, view, verbose and not as_json)
-    except (OSError, HostError) as error:
-        raise click.ClickException(f"session {session_id} could not go on: {error}") from error
-    finally:
-        view.close()
-    if not as_json:
-        print_summary(session, outcome, time.monotonic() - started)
-    sys.exit(exit_status(outcome))
 
-
-def exit_status(outcome: SessionOutcome) -> int:
-    """What the command exits with."""
-    match outcome:
-        case Done() | Closed():
-            return 0
-        case Failed():
-            return 1
-        case Lost():
-            return 3
-        case Cancelled():
-            return 130
-
-
-async def _run(begin: Callable[[], Session], view: View, verbose: bool) -> tuple[Session, SessionOutcome]:
-    session = begin()
-    outcome: SessionOutcome | OSError | HostError
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_obey_signals, session, view)
-        shown = anyio.Event()
-
-        async def show() -> None:
-            await watch(view, session, output=verbose)
-            shown.set()
-
-        tasks.start_soon(show)
+    async def run(store: Store) -> OutcomeDocument | None:
+        host = here()
+        session = await Session.start(
+            host,
+            store,
+            program,
+            cwd=cwd,
+            deliverables=str(landing),
+            state_dir=state_dir(),
+            env=additions,
+            session_id=session_id,
+            host_name=LOCAL,
+            limits=Limits(wall=timeout, idle=idle, grace=grace),
+            job_limits=JobLimits(
+                no_driver=round(orphan_timeout or 0), spool_bytes=max_output or 0, free_bytes=min_free or 0
+            ),
+            notify=notify,
+            make_cwd=scratch,
+        )
+        if detach:
+            await session.leave("detached from the start")
+            await store.release(session.lease)
+            start_driver(session.record, store.url)
+            click.echo(json.dumps(record_in_brief(session.record)) if as_json else session.id)
+            return None
+        view = choose(json=as_json, verbose=verbose)
+        watching = Attendance(store, host, view, session_id, verbose=verbose and not as_json, signals_cancel=True)
         try:
-            outcome = await session.run()
-            await shown.wait()
-        except (OSError, HostError) as error:
-            outcome = error  # raised outside of the group, which would wrap it
-        tasks.cancel_scope.cancel()
-    if isinstance(outcome, Exception):
-        raise outcome
-    return session, outcome
+            outcome = await watching.run(session)
+        finally:
+            view.close()
+        if outcome is not None and not as_json:
+            print_summary(await store.snapshot(session_id))
+        return outcome
 
-
-async def _obey_signals(session: Session, view: View) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-        first = True
-        async for number in received:
-            if first:
-                view.note("stopping the program and everything it started; Ctrl-C again kills it at once")
-                session.cancel(f"stopped by {signal.Signals(number).name}")
-            else:
-                await session.kill()
-            first = False
+    outcome = carry_out(run, store_url)
+    leave_with(0 if outcome is None else exit_status(outcome))
 
 
 def _check_program(name: str, cwd: str, additions: dict[str, str]) -> None:

@@ -5,8 +5,8 @@ import time
 
 import click
 
-from ..outcome import Cancelled, Closed, Done, Failed, Lost, SessionOutcome
-from ..session import OUTPUT_STREAMS, Session
+from ..journal import Snapshot
+from ..session import OUTPUT_STREAMS
 from .visible import size, visible
 
 SHOWN_LINES = 15
@@ -15,45 +15,36 @@ SHOWN_LINES = 15
 TAIL_BYTES = 16 * 1024
 
 
-def print_summary(session: Session, outcome: SessionOutcome, seconds: float) -> None:
-    """Say how it ended, what it delivered, and where everything is.
-
-    Parameters:
-        seconds: how long it took.
-    """
-    if isinstance(outcome, Failed):
-        _print_last_output(session)
-    word, reason = _in_words(outcome)
-    colour = "green" if isinstance(outcome, Done) else "red"
+def print_summary(snapshot: Snapshot) -> None:
+    """Say how it ended, what it delivered, and where everything is."""
+    record = snapshot.record
+    outcome = record.outcome
+    if outcome is None:
+        return
+    if outcome.outcome == "failed":
+        _print_last_output(record.rundir)
+    seconds = record.updated - record.created
     took = time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds >= 60 else f"{seconds:.1f} s"
-    click.echo(click.style(word, fg=colour, bold=True) + f" after {took}" + (f": {visible(reason)}" if reason else ""))
-    if session.delivered:
-        click.echo(f"deliverables in {session.landing.directory}:")
-        for landed in session.delivered.values():
-            click.echo(f"  {size(landed.size):>7}  {visible(os.path.relpath(landed.path, session.landing.directory))}")
-    click.echo(f"log and output: {session.taskdir}")
+    why = outcome.summary if outcome.outcome == "done" else outcome.reason
+    word = click.style(outcome.outcome, fg="green" if outcome.outcome == "done" else "red", bold=True)
+    click.echo(f"{word} after {took}" + (f": {visible(why)}" if why else ""))
+    landed = {each.path: each.size for each in snapshot.deliverables}
+    if landed:
+        click.echo(f"deliverables in {record.deliverables_dir}:")
+        for path, count in landed.items():
+            click.echo(f"  {size(count):>7}  {visible(os.path.relpath(path, record.deliverables_dir))}")
+    click.echo(f"session {record.id}: log and output in {record.taskdir}")
 
 
-def _in_words(outcome: SessionOutcome) -> tuple[str, str | None]:
-    match outcome:
-        case Done(summary):
-            return "done", summary
-        case Failed(reason):
-            return "failed", reason
-        case Cancelled(reason):
-            return "cancelled", reason
-        case Lost(reason):
-            return "lost", reason
-        case Closed(reason):
-            return "closed", reason
-
-
-def _print_last_output(session: Session) -> None:
+def _print_last_output(rundir: str) -> None:
     for stream in reversed(OUTPUT_STREAMS):
-        path = session.output_path(stream)
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()[-SHOWN_LINES:]
+        path = os.path.join(rundir, stream)
+        try:
+            with open(path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+                lines = file.read().decode("utf-8", "replace").splitlines()[-SHOWN_LINES:]
+        except OSError:
+            continue  # the directory was removed; the summary says where it was
         if lines:
             click.echo(f"the last of its {stream} ({path}):")
             for line in lines:

@@ -3,29 +3,40 @@
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Mapping
+from typing import assert_never
 
 import anyio
 
-from optio_host.lines import Line
+from optio_host.lines import Line, LongLine
 
 from ..events import (
     Attention,
     DeliverableLanded,
     DeliverableRefused,
+    DriverChanged,
+    DriverLeft,
     ErrorReported,
     Finished,
     LogReset,
+    Missing,
     Notice,
+    Other,
     Progress,
     Record,
     SessionEnded,
     SessionEvent,
     SessionStarted,
+    Stalled,
     Status,
+    StopRequested,
     UnknownText,
 )
-from ..session import OUTPUT_STREAMS, OutputStream, Session
+from ..session import OutputStream
 from .visible import size, visible
+
+Lines = AsyncIterator[Line | LongLine]
+"""What a program writes."""
 
 
 class View:
@@ -46,25 +57,26 @@ class View:
         """Leave the terminal as it was."""
 
 
-async def watch(view: View, session: Session, *, output: bool) -> None:
+async def watch(view: View, records: AsyncIterator[Record], output: Mapping[OutputStream, Lines]) -> None:
     """Show a session to its end. When nobody reads what we print any more, nothing more is shown, and it goes on.
 
     Parameters:
-        output: what the program writes to stdout and stderr is shown too.
+        records: what happens.
+        output: what the program writes, by stream, where it is to be shown too.
     """
     try:
         async with anyio.create_task_group() as tasks:
-            for stream in OUTPUT_STREAMS if output else ():
-                tasks.start_soon(_watch_output, view, session, stream)
-            async for record in session.events.follow():
+            for stream, lines in output.items():
+                tasks.start_soon(_watch_output, view, stream, lines)
+            async for record in records:
                 await anyio.to_thread.run_sync(view.show, record, abandon_on_cancel=True)
     except* BrokenPipeError:
         # Python writes what is buffered once more when it exits; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _watch_output(view: View, session: Session, stream: OutputStream) -> None:
-    async for line in session.output(stream):
+async def _watch_output(view: View, stream: OutputStream, lines: Lines) -> None:
+    async for line in lines:
         text = (line.data if isinstance(line, Line) else line.head).decode("utf-8", "replace")
         await anyio.to_thread.run_sync(view.output, stream, text, abandon_on_cancel=True)
 
@@ -82,21 +94,22 @@ class PlainView(View):
 
     Parameters:
         verbose: lines that are no entries are shown too.
+        began: when the session began, in seconds since the epoch; None: now. Times are counted from there.
     """
 
-    def __init__(self, *, verbose: bool) -> None:
+    def __init__(self, *, verbose: bool, began: float | None = None) -> None:
         self._verbose = verbose
-        self._started = time.monotonic()
+        self._began = time.time() if began is None else began
 
     def show(self, record: Record) -> None:
         """Print the event as a line."""
         text = line(record.event, verbose=self._verbose)
         if text is not None:
-            print(f"{time.monotonic() - self._started:7.1f}s  {text}", flush=True)
+            print(f"{max(0.0, record.time - self._began):7.1f}s  {text}", flush=True)
 
     def output(self, stream: OutputStream, text: str) -> None:
         """Print the line behind the name of its stream."""
-        print(f"{time.monotonic() - self._started:7.1f}s  {stream}: {visible(text)}", flush=True)
+        print(f"{time.time() - self._began:7.1f}s  {stream}: {visible(text)}", flush=True)
 
 
 class TerminalView(View):
@@ -157,6 +170,8 @@ _STYLES: dict[type[SessionEvent], str] = {
     ErrorReported: "red",
     LogReset: "yellow",
     Notice: "yellow",
+    Stalled: "yellow",
+    StopRequested: "yellow",
     UnknownText: "dim",
 }
 
@@ -179,11 +194,25 @@ def line(event: SessionEvent, *, verbose: bool) -> str | None:
             return f"the log was {reason}; reading what is there now from its beginning{lost}"
         case Notice(message):
             return visible(message)
-        case UnknownText(text, count):
-            shown = visible(text) if count is None else f"{visible(text)} [... a line of {size(count)}]"
+        case UnknownText(text, length):
+            shown = visible(text) if length is None else f"{visible(text)} [... a line of {size(length)}]"
             return shown if verbose else None
+        case StopRequested(reason):
+            return f"stopping: {visible(reason)}"
+        case Stalled(seconds, signs):
+            return f"nothing has moved for {seconds:.0f} s: neither {', '.join(signs)}"
+        case DriverChanged(driver, _, reason):
+            return f"now driven by {visible(driver)}; the driver before has {reason}" if verbose else None
+        case DriverLeft(reason):
+            return f"the driver leaves: {visible(reason)}" if verbose else None
+        case Missing(first, last):
+            return f"[events {first} to {last} are no longer kept]"
+        case Other(kind, data):
+            return f"{visible(kind)}: {visible(str(data))}" if verbose else None
         case SessionStarted() | Finished() | SessionEnded():
             return None
+        case _:
+            assert_never(event)
 
 
 def _short(path: str) -> str:

@@ -24,6 +24,14 @@ def _shown(character: str) -> str:
     return character.encode("ascii", "backslashreplace").decode() if character > "\x7f" else f"\\x{ord(character):02x}"
 
 
+def ago(seconds: float) -> str:
+    """A length of time for a person: 12 s, 5 min, 3 h, 4 d."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def size(count: int) -> str:
     """A number of bytes for a person: 512 B, 1.2 kB, 34 MB."""
     amount = float(count)

@@ -1,0 +1,292 @@
+"""What the owner of a session does while it lasts: read, act, commit, keep the lease, obey, bring it to its end.
+
+The tasks run in one group. Whatever ends the session early (a cancel, a limit, a log that cannot be read) first fixes
+the outcome in the journal and then cuts the patience with the program short.
+"""
+
+import signal
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+import anyio
+
+from optio_host.clock import Clock
+from optio_host.errors import HostError
+from optio_host.job import Job, JobHost
+from optio_host.job_errors import JobGone
+from optio_host.job_state import Ended, StopReason
+from optio_host.job_stop import Gone, Proof, Survivors, Unproven
+from optio_host.outcome import Lost, Outcome, describe, exit_code
+
+from . import seams
+from .errors import JournalError, LogChannelLost, StoreError
+from .events import Notice, SessionEnded, Stalled, StopRequested
+from .intake import Intake
+from .journal import Command, OutcomeDocument, Receipt
+from .journal.lease import LEASE_TTL, RENEW_EVERY
+from .journal_writer import JournalWriter, Said
+from .notify import Notifier
+from .replies import Replies
+from .stall import LOOK_EVERY, STALL_AFTER, Stillness, look_for_signs
+
+GRACE = 10.0
+"""Seconds that a program has to exit by itself after DONE or ERROR."""
+
+TERMINATE_GRACE = 5.0
+"""Seconds between TERM and KILL."""
+
+
+class Drive:
+    """Drives one session; made by `Session`.
+
+    Parameters:
+        host: where the program runs.
+        job: the program, owned with the generation of the lease.
+        writer: the journal.
+        intake: the reader of the log.
+        replies: the answers to the program.
+        notifier: tells a person who is elsewhere.
+        clock: time, for tests.
+    """
+
+    def __init__(
+        self,
+        host: JobHost,
+        job: Job,
+        writer: JournalWriter,
+        intake: Intake,
+        replies: Replies,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self.writing_ended = anyio.Event()
+        self._host = host
+        self._job = job
+        self._writer = writer
+        self._intake = intake
+        self._replies = replies
+        self._notifier = notifier
+        self._clock = clock
+        self._patience = anyio.CancelScope()
+        self._all = anyio.CancelScope()
+        self._failure: JournalError | HostError | None = None
+        self._program_ended = anyio.Event()
+        self._log_ended = anyio.Event()
+        self._outcome: Outcome = Lost("it was not waited for")
+
+    async def run(self) -> OutcomeDocument | None:
+        """To the end of the session, or until `leave`: then None, and the program goes on.
+
+        Raises LeaseLost when another driver has taken over, StoreError when the journal cannot be written, HostError
+        when the host does not answer. The program goes on then, too.
+        """
+        ended: OutcomeDocument | None = None
+        with self._all:
+            async with anyio.create_task_group() as tasks:
+                for task in (
+                    self._follow_log,
+                    self._wait_for_program,
+                    self._keep_lease,
+                    self._send_replies,
+                    self._obey,
+                    self._limit_time,
+                    self._watch_for_stalls,
+                    self._notifier.run,
+                ):
+                    tasks.start_soon(self._guarded, task)
+                try:
+                    ended = await self._to_the_end()
+                except (JournalError, HostError) as error:
+                    self._fail(error)
+                tasks.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+        return ended
+
+    def leave(self) -> None:
+        """Stop driving; `run` returns None."""
+        self._all.cancel()
+
+    async def decide(self, outcome: OutcomeDocument, *, receipts: dict[int, Receipt] | None = None) -> None:
+        """End the session with this outcome, unless one is fixed already: TERM to the program, then KILL."""
+        said = Said(StopRequested(outcome.reason))
+        record = {"outcome": outcome} if self._writer.record.outcome is None else None
+        await self._writer.commit(said, record=record, receipts=receipts)
+        seams.reached("stop decided")
+        self._patience.cancel()
+
+    async def kill(self) -> None:
+        """Give the program no more time."""
+        await self._job.signal_tree(signal.SIGKILL)
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except (JournalError, HostError) as error:
+            self._fail(error)
+
+    def _fail(self, error: JournalError | HostError) -> None:
+        self._failure = self._failure or error
+        self._all.cancel()
+
+    async def _to_the_end(self) -> OutcomeDocument:
+        with self._patience:
+            await _first_of(self._intake.decided, self._program_ended)
+            grace = self._writer.record.limits.grace
+            with self._clock.move_on_after(GRACE if grace is None else grace) as patience:
+                await self._program_ended.wait()
+            if patience.cancelled_caught:
+                await self._say(Notice("the program still runs after it said that it was finished; stopping it"))
+        await self._prove_gone(await self._job.stop(TERMINATE_GRACE))
+        seams.reached("program stopped")
+        await self._program_ended.wait()
+        self.writing_ended.set()
+        # What was announced before a cancel is not worth making a person wait for it.
+        with self._clock.move_on_after(TERMINATE_GRACE if self._patience.cancel_called else None):
+            await self._log_ended.wait()
+        return await self._end()
+
+    async def _end(self) -> OutcomeDocument:
+        status = None if isinstance(self._outcome, Lost) else exit_code(self._outcome)
+        outcome = self._writer.record.outcome or await self._undecided()
+        outcome = outcome.model_copy(update={"exit": status})
+        event = SessionEnded(outcome.outcome, outcome.reason or None, outcome.summary or None, status)
+        seams.reached("before the end")
+        await self._writer.commit(Said(event), record={"outcome": outcome, "state": "ended"})
+        seams.reached("ended")
+        self._notifier.notify("ended", f"{outcome.outcome}: {outcome.reason or outcome.summary}")
+        await self._notifier.flush()
+        return outcome
+
+    async def _undecided(self) -> OutcomeDocument:
+        """How a session ends whose program never said DONE or ERROR."""
+        if isinstance(self._outcome, Lost):
+            return OutcomeDocument(outcome="lost", reason=self._outcome.reason)
+        state = await self._job.state()
+        if isinstance(state, Ended) and state.reason != "none":
+            return OutcomeDocument(outcome="failed", reason=_stopped_by_supervisor(state.reason))
+        how = describe(self._outcome)
+        return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how})")
+
+    async def _prove_gone(self, proof: Proof) -> None:
+        match proof:
+            case Gone():
+                return
+            case Survivors(processes):
+                named = ", ".join(f"{each.name} (pid {each.pid})" for each in processes)
+                await self._say(Notice(f"still running after KILL: {named}"))
+            case Unproven(reason):
+                await self._say(Notice(f"it could not be proved that nothing of the program is left: {reason}"))
+            case _:
+                assert_never(proof)
+
+    async def _follow_log(self) -> None:
+        try:
+            await self._intake.run(self.writing_ended)
+        except LogChannelLost as error:
+            await self.decide(OutcomeDocument(outcome="failed", reason=str(error)))
+        self._log_ended.set()
+
+    async def _wait_for_program(self) -> None:
+        self._outcome = await self._job.wait()
+        state = await self._job.state()
+        if isinstance(state, Ended) and state.left:
+            left = ", ".join(f"{each.name} (pid {each.pid})" for each in state.left)
+            await self._say(Notice(f"the program ended and left processes behind, they are stopped: {left}"))
+        self._program_ended.set()
+
+    async def _keep_lease(self) -> None:
+        renewed = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(RENEW_EVERY)
+            seams.reached("before renewal")
+            try:
+                await self._writer.store.renew(self._writer.lease)
+                renewed = self._clock.monotonic()
+            except StoreError:
+                # Others may hold the store for a while; as long as the lease is good, nobody else may take over.
+                if self._clock.monotonic() - renewed > LEASE_TTL:
+                    raise
+            try:
+                await self._job.seen()
+            except JobGone:
+                continue  # the wait for the program says what became of it
+            seams.reached("renewed")
+
+    async def _send_replies(self) -> None:
+        await self._replies.run(self._writer)
+
+    async def _obey(self) -> None:
+        session = self._writer.lease.session
+        change = 0
+        while True:
+            for command in await self._writer.store.inbox(session):
+                await self._carry_out(command)
+            change = await self._writer.store.news(session, change)
+
+    async def _carry_out(self, command: Command) -> None:
+        seams.reached("command")
+        now = self._clock.time()
+        if command.kind != "cancel":
+            refused = Receipt(status="refused", message=f"no such command: {command.kind}", time=now)
+            await self._writer.commit(receipts={command.number: refused})
+            return
+        reason = str(command.data.get("reason", "")) or f"cancelled by {command.sender or 'somebody'}"
+        accepted = Receipt(status="accepted", time=now)
+        cancelled = OutcomeDocument(outcome="cancelled", reason=reason)
+        await self.decide(cancelled, receipts={command.number: accepted})
+        if command.data.get("force") is True:
+            await self.kill()
+
+    async def _limit_time(self) -> None:
+        record = self._writer.record
+        if record.limits.wall is not None:
+            await self._clock.sleep(max(0.0, record.created + record.limits.wall - self._clock.time()))
+            reason = f"stopped after {record.limits.wall:g} s, its time limit"
+            await self.decide(OutcomeDocument(outcome="failed", reason=reason))
+
+    async def _watch_for_stalls(self) -> None:
+        record = self._writer.record
+        run = record.rundir.removeprefix(record.taskdir + "/")
+        stillness = Stillness(self._clock.monotonic())
+        while True:
+            signs = await look_for_signs(self._host, record.taskdir, run)
+            still = stillness.seen(signs, self._clock.monotonic())
+            if record.limits.idle is not None and still >= record.limits.idle:
+                reason = f"stopped after {record.limits.idle:g} s without any sign of life, its idle limit"
+                await self.decide(OutcomeDocument(outcome="failed", reason=reason))
+                return
+            if still >= STALL_AFTER and not stillness.reported:
+                stillness.reported = True
+                await self._say(Stalled(round(still), stillness.signs))
+            await self._clock.sleep(
+                LOOK_EVERY if record.limits.idle is None else min(LOOK_EVERY, record.limits.idle / 4)
+            )
+
+    async def _say(self, event: Notice | Stalled) -> None:
+        await self._writer.commit(Said(event))
+
+
+def _stopped_by_supervisor(reason: StopReason) -> str:
+    match reason:
+        case "no-driver":
+            return "stopped on its host, where no driver was seen for too long"
+        case "spool-limit":
+            return "stopped on its host: its output grew past the limit"
+        case "free-space":
+            return "stopped on its host: too little room was left on the disk"
+        case "none":
+            return ""
+        case _:
+            assert_never(reason)
+
+
+async def _first_of(*events: anyio.Event) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def wait(event: anyio.Event) -> None:
+            await event.wait()
+            tasks.cancel_scope.cancel()
+
+        for event in events:
+            tasks.start_soon(wait, event)

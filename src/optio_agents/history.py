@@ -1,0 +1,42 @@
+"""Reading the history of a session: what was, then what comes, from any number on, by anybody."""
+
+from collections.abc import AsyncGenerator, Iterator
+
+from .events import Missing, Record, SessionEnded, event_from
+from .journal import Page, Store
+
+
+async def read_history(store: Store, session: str, after: int = 0) -> AsyncGenerator[Record]:
+    """Every event behind number `after` that there is now; otherwise like `follow_history`."""
+    last = (await store.snapshot(session)).last_seq
+    while after < last:
+        page = await store.events(session, after=after)
+        for record in _records(session, page):
+            after = record.seq
+            yield record
+
+
+async def follow_history(store: Store, session: str, after: int = 0) -> AsyncGenerator[Record]:
+    """Every event behind number `after`, then each as it comes; ends behind `SessionEnded`.
+
+    A reader that is slow holds up nobody: it reads the journal at its own pace, and may stop and go on at any number.
+    Events that are no longer kept come as one `Missing`, with the number of the last of them. Raises SessionUnknown
+    when the session is not there, or is removed meanwhile.
+    """
+    change = 0
+    while True:
+        page = await store.events(session, after=after)
+        for record in _records(session, page):
+            after = record.seq
+            yield record
+            if isinstance(record.event, SessionEnded):
+                return
+        if after >= page.last_seq:
+            change = await store.news(session, change)
+
+
+def _records(session: str, page: Page) -> Iterator[Record]:
+    if page.gap is not None:
+        yield Record(page.gap.last, 0.0, session, "session", Missing(page.gap.first, page.gap.last))
+    for event in page.events:
+        yield Record(event.seq, event.time, session, event.source, event_from(event.type, event.data))

@@ -1,0 +1,116 @@
+"""The one place from which a session's owner writes to its journal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+from pydantic import JsonValue
+
+from optio_host.clock import Clock
+from optio_host.cursor import Cursor
+
+from . import seams
+from .events import SessionEvent, Source, event_data
+from .journal import Batch, Deliverable, Lease, NewEvent, Outgoing, Receipt, SessionRecord, Snapshot, Store
+from .redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event on its way into the journal.
+
+    Attributes:
+        event: what happened.
+        source: who says so.
+        event_id: the same whenever the same line of a stream is read again; "" for what was read from no stream.
+    """
+
+    event: SessionEvent
+    source: Source = "session"
+    event_id: str = ""
+
+
+class JournalWriter:
+    """Commits what happened together with how far that brought the session. Nothing else writes as its owner.
+
+    Parameters:
+        store: where the journal is.
+        lease: the right to write.
+        snapshot: the journal as it was when the lease was acquired.
+        redact: applied to every text that is written.
+        clock: time, for tests.
+
+    Attributes:
+        record: the record as it was committed last.
+    """
+
+    def __init__(self, store: Store, lease: Lease, snapshot: Snapshot, redact: Redactor, clock: Clock) -> None:
+        self.store = store
+        self.lease = lease
+        self.record: SessionRecord = snapshot.record
+        self._last_seq = snapshot.last_seq
+        self._redact = redact
+        self._clock = clock
+        self._lock = anyio.Lock()
+
+    async def commit(
+        self,
+        *said: Said,
+        cursors: Mapping[str, Cursor] | None = None,
+        record: Mapping[str, object] | None = None,
+        outbox: Sequence[Outgoing] = (),
+        acknowledged: Mapping[str, int] | None = None,
+        deliverables: Sequence[Deliverable] = (),
+        receipts: Mapping[int, Receipt] | None = None,
+    ) -> None:
+        """Write all of it, or nothing; once begun, it is carried through.
+
+        Parameters:
+            said: what happened, in order.
+            cursors: by stream, where its reader stands now.
+            record: fields of the record that change.
+            outbox: bytes that are to be sent.
+            acknowledged: by stream, how many bytes are known to have arrived.
+            deliverables: files that have landed.
+            receipts: by number of the command, what became of it.
+
+        Raises LeaseLost when another driver has taken over, StoreError when the store cannot be written.
+        """
+        async with self._lock:
+            changed = self.record.model_copy(update=dict(record)) if record else None
+            batch = Batch(
+                after=self._last_seq,
+                events=tuple(self._new_event(each) for each in said),
+                cursors=cursors or {},
+                record=changed,
+                outbox=tuple(outbox),
+                acknowledged=acknowledged or {},
+                deliverables=tuple(deliverables),
+                receipts=receipts or {},
+            )
+            seams.reached("before commit")
+            with anyio.CancelScope(shield=True):
+                committed = await self.store.commit(self.lease, batch)
+            seams.reached("after commit")
+            self._last_seq = committed.last_seq
+            self.record = changed or self.record
+
+    def _new_event(self, said: Said) -> NewEvent:
+        data = {name: self._redacted(value) for name, value in event_data(said.event).items()}
+        now = self._clock.time()
+        if said.event_id:
+            return NewEvent(said.event.type, data, now, said.source, said.event_id)
+        return NewEvent(said.event.type, data, now, said.source)
+
+    def _redacted(self, value: object) -> JsonValue:
+        match value:
+            case str():
+                return self._redact(value)
+            case bool() | int() | float() | None:
+                return value
+            case list() | tuple():
+                return [self._redacted(each) for each in value]
+            case dict():
+                return {str(name): self._redacted(each) for name, each in value.items()}
+            case _:
+                raise TypeError(f"{value!r}: an event holds only what JSON has")

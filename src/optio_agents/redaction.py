@@ -1,0 +1,52 @@
+"""Keeping secrets out of everything that is stored, shown or sent on: known values, and what looks like a token. Pure.
+
+>>> redact = Redactor.of_environment({"API_KEY": "correct-horse", "MODE": "fast mode"})
+>>> redact("using correct-horse in fast mode")
+'using [redacted] in fast mode'
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+REPLACEMENT = "[redacted]"
+
+SHORTEST = 6
+"""Values of fewer characters are not looked for: they would be found in ordinary words."""
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+
+_TOKEN = re.compile(
+    r"""\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
+        |AKIA[0-9A-Z]{16}|xox[abposr]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35})\b""",
+    re.VERBOSE,
+)
+"""Keys that their issuers have made recognisable: OpenAI and Anthropic, GitHub, GitLab, AWS, Slack, Google."""
+
+
+class Redactor:
+    """Replaces every secret in a text.
+
+    Parameters:
+        secrets: the values to look for.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # The longest first: one secret may begin with another.
+        values = sorted({value for value in secrets if len(value) >= SHORTEST}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, values))) if values else None
+
+    @classmethod
+    def of_environment(cls, *environments: Mapping[str, str]) -> "Redactor":
+        """One that knows the values of the variables whose names say that they are secret."""
+        return cls(
+            value
+            for environment in environments
+            for name, value in environment.items()
+            if _SECRET_NAME.search(name) and not value.startswith("/")
+        )
+
+    def __call__(self, text: str) -> str:
+        """The text without secrets."""
+        if self._known is not None:
+            text = self._known.sub(REPLACEMENT, text)
+        return _TOKEN.sub(REPLACEMENT, text)

@@ -1,0 +1,75 @@
+"""The answers that the program gets: every byte is in the journal before it leaves, and arrives once."""
+
+from collections import deque
+
+import anyio
+
+from optio_host.clock import Clock
+from optio_host.errors import HostError
+from optio_host.job import Job
+from optio_host.job_errors import InputConflict, JobGone
+
+from . import seams
+from .events import Notice
+from .journal import Outbox, Outgoing
+from .journal_writer import JournalWriter, Said
+
+REPLIES = "replies"
+"""Name of the stream in the outbox."""
+
+RETRY_EVERY = 5.0
+"""Seconds until a reply that could not be written is tried again: the disk may be full."""
+
+
+class Replies:
+    """The stream of replies of one session.
+
+    Parameters:
+        job: the run, whose owner may write.
+        outbox: what the journal says was to be sent, and how much of it is known to have arrived.
+        clock: time, for tests.
+    """
+
+    def __init__(self, job: Job, outbox: Outbox, clock: Clock) -> None:
+        self.acknowledged = outbox.acknowledged
+        self._job = job
+        self._end = outbox.end
+        self._pending = deque(each for each in outbox.entries if each.offset >= outbox.acknowledged)
+        self._clock = clock
+        self._queued = anyio.Event()
+
+    def piece(self, line: str) -> Outgoing:
+        """The next reply, to be committed; `send` it after that."""
+        return Outgoing(REPLIES, self._end, line.encode("utf-8", "replace") + b"\n")
+
+    def send(self, piece: Outgoing) -> None:
+        """Queue a committed reply."""
+        self._end = piece.offset + len(piece.data)
+        self._pending.append(piece)
+        self._queued.set()
+
+    async def run(self, writer: JournalWriter) -> None:
+        """Write what is queued, in order, for as long as the session lasts."""
+        while True:
+            self._queued = anyio.Event()
+            try:
+                await self.flush()
+            except InputConflict:
+                await writer.commit(Said(Notice("the file of replies was changed by the program; it gets no more")))
+                return
+            except JobGone:
+                return
+            except HostError as error:
+                await writer.commit(Said(Notice(f"a reply could not be written, it is tried again: {error}")))
+                await self._clock.sleep(RETRY_EVERY)
+                continue
+            await self._queued.wait()
+
+    async def flush(self) -> None:
+        """Write everything that is queued now. The same bytes go to the same place however often this is repeated."""
+        while self._pending:
+            piece = self._pending[0]
+            seams.reached("before reply")
+            self.acknowledged = await self._job.append(piece.offset, piece.data, spool="../../replies")
+            seams.reached("replied")
+            self._pending.popleft()
