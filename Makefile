@@ -29,7 +29,7 @@ demo: $(VENV)/has-demo
 	@$(BIN)/optio run -- $(BIN)/python examples/repository_report.py
 
 test: $(VENV)/has-test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/has-check $(VENV)/has-test
 	@$(BIN)/ruff format --check .

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,13 @@ from optio_host.testing.leaks import footprint, running_tasks
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("ci", max_examples=10_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this run a temporary directory of its own, so that what it leaves there is not taken for another run's."""
+    directory = tempfile.mkdtemp(prefix="optio-tests-")
+    os.environ["TMPDIR"] = tempfile.tempdir = directory
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)

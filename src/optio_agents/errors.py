@@ -19,6 +19,21 @@ class SessionFailed(AgentsError):
         super().__init__(outcome.reason)
 
 
+class RunInTheWay(AgentsError):
+    """A session would start clean in a task directory that holds a durable run, and that run may be alive.
+
+    Attributes:
+        run: its directory on the host.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(
+            f"{run}: a durable run in this task directory has not ended, or nobody can say; nothing was cleared away. "
+            "End it first (`optio jobs` lists it, `optio cancel` ends its session), or use another task directory"
+        )
+
+
 class LogChannelLost(AgentsError):
     """The log of a session cannot be read any more, so nobody knows what the agent says.
 

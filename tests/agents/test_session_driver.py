@@ -12,7 +12,7 @@ from bare_host import BareHost
 from driven import Driven
 
 from optio_agents.context import HookContext, StandaloneContext
-from optio_agents.errors import SessionFailed
+from optio_agents.errors import RunInTheWay, SessionFailed
 from optio_agents.outcome import Cancelled, Done, Failed
 from optio_agents.protocol.protocol import get_protocol
 from optio_agents.protocol.session import LATE_LINES, _SessionFailed, run_log_protocol_session
@@ -389,5 +389,25 @@ def test_no_task_group_is_seen_from_outside(run: Run, bare: Driven) -> None:
         with suppress(Own):
             await bare.run(body=body)
             pytest.fail("nothing was raised")
+
+    run(session)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_durable_run_in_the_task_directory_is_not_cleared_away_unless_it_has_ended(
+    run: Run, driven: Driven, ended: bool
+) -> None:
+    rundir = Path(driven.host.taskdir) / "run" / "1"
+    (rundir / "claim").mkdir(parents=True)
+    if ended:
+        (rundir / "exit").write_text("exited 0\n")
+
+    async def session() -> None:
+        if ended:
+            assert await driven.run(body=driven.agent("DONE")) == Done(None)
+        else:
+            with pytest.raises(RunInTheWay, match=str(rundir)):
+                await driven.run(body=driven.agent("DONE"))
+        assert rundir.exists() is not ended
 
     run(session)

@@ -101,10 +101,29 @@ def test_an_append_that_was_cut_before_all_of_it_came_changes_nothing(run: Run, 
     async def body() -> None:
         job = await each_rig.start(ECHO)
         owner = (OWNER.store, OWNER.session, OWNER.generation)
-        answers = await act(each_rig.host, "append", *owner, 0, 8, rundir=job.rundir, run=job.id, input=b"one\n")
+        answers = await act(
+            each_rig.host, "append", *owner, 0, 8, "stdin", rundir=job.rundir, run=job.id, input=b"one\n"
+        )
         assert answers == [("short", "4")]
         assert Path(job.stdin_path).read_bytes() == b""
-        assert not [name for name in os.listdir(job.rundir) if name.startswith(".append")]
+        assert not [name for name in os.listdir(job.rundir) if name.startswith("!append")]
+        await ended(job)
+
+    run(body)
+
+
+def test_another_file_of_the_session_is_appended_to_in_the_same_way(run: Run, each_rig: Rig) -> None:
+    async def body() -> None:
+        job = await each_rig.start(ECHO)
+        replies = Path(job.rundir).parent.parent / "replies"
+        replies.touch()
+        for _ in range(2):
+            assert await job.append(0, b"one\n", spool="../../replies") == 4
+        assert await job.append(4, b"two\n", spool="../../replies") == 8
+        assert replies.read_bytes() == b"one\ntwo\n"
+        with pytest.raises(InputConflict):
+            await job.append(4, b"other\n", spool="../../replies")
+        assert Path(job.stdin_path).read_bytes() == b""
         await ended(job)
 
     run(body)

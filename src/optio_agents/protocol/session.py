@@ -38,6 +38,7 @@ from .callbacks import (
     within,
 )
 from .channel import LogChannel
+from .clean_start import refuse_unfinished_runs
 from .deliverables import DELIVERABLES, fetch_deliverable_text
 from .dispatch import Dispatcher, end_of
 from .events import CallerMessageEvent
@@ -112,7 +113,8 @@ async def run_log_protocol_session(
 
     Returns `Done` after DONE, and `Cancelled` once `ctx.should_continue()` is false. Raises SessionFailed after ERROR,
     when the body returned and no DONE came, and when the log cannot be read any more; what the body or a hook raised;
-    ValueError when CALLER_MESSAGE is on without a callback, or off with one.
+    RunInTheWay when the task directory holds a durable run that has not ended; ValueError when CALLER_MESSAGE is on
+    without a callback, or off with one.
     """
     protocol = protocol or get_protocol()
     if protocol.features.caller_messages and on_caller_message is None:
@@ -224,6 +226,7 @@ class _Driver:
     async def _set_up(self) -> None:
         host, hooks = self._host, self._hooks
         try:
+            await refuse_unfinished_runs(host)
             await host.cleanup_taskdir(False)
             await host.setup_workdir()
             if hooks.prepare is not None:
