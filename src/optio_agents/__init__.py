@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .conversation import ConversationClosed as ConversationClosed
     from .conversation import PermissionDecision as PermissionDecision
     from .conversation import PermissionRequest as PermissionRequest
+    from .journal.open import open_store as open_store
     from .protocol.events import DeliverableEvent as DeliverableEvent
     from .protocol.events import DoneEvent as DoneEvent
     from .protocol.events import ErrorEvent as ErrorEvent
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .protocol.session import HookCallback as HookCallback
     from .protocol.session import fetch_deliverable_text as fetch_deliverable_text
     from .protocol.session import run_log_protocol_session as run_log_protocol_session
+    from .session import Session as Session
 
 _HOME_OF = {
     "AgentSender": "protocol.session",
@@ -61,11 +63,13 @@ _HOME_OF = {
     "ProtocolFeatures": "protocol.features",
     "RESUME_NOTICE": "protocol.prompt",
     "SYSTEM_MESSAGE_PREFIX": "protocol.replies",
+    "Session": "session",
     "StatusEvent": "protocol.events",
     "UnknownLine": "protocol.events",
     "build_log_channel_prompt": "protocol.prompt",
     "fetch_deliverable_text": "protocol.session",
     "get_protocol": "protocol.protocol",
+    "open_store": "journal.open",
     "parse_log_line": "protocol.parser",
     "relativize_deliverable_path": "protocol.paths",
     "run_log_protocol_session": "protocol.session",

@@ -13,14 +13,15 @@ import anyio
 from optio_host.clock import Clock
 from optio_host.errors import HostError
 from optio_host.job import Job, JobHost
-from optio_host.job_errors import JobGone
+from optio_host.job_errors import JobGone, NotOwner
 from optio_host.job_state import Ended, StopReason
 from optio_host.job_stop import Gone, Proof, Survivors, Unproven
 from optio_host.outcome import Lost, Outcome, describe, exit_code
 
 from . import seams
-from .errors import JournalError, LogChannelLost, StoreError
-from .events import Notice, SessionEnded, Stalled, StopRequested
+from .errors import JournalError, LeaseLost, LogChannelLost, StoreError
+from .events import Notice, Progress, SessionEnded, Stalled, StopRequested
+from .hooks import HookProgress
 from .intake import Intake
 from .journal import Command, OutcomeDocument, Receipt
 from .journal.lease import LEASE_TTL, RENEW_EVERY
@@ -46,6 +47,8 @@ class Drive:
         intake: the reader of the log.
         replies: the answers to the program.
         notifier: tells a person who is elsewhere.
+        progress: what hooks report.
+        lease_lost: set here when another driver has taken over.
         clock: time, for tests.
     """
 
@@ -57,6 +60,8 @@ class Drive:
         intake: Intake,
         replies: Replies,
         notifier: Notifier,
+        progress: HookProgress,
+        lease_lost: anyio.Event,
         clock: Clock,
     ) -> None:
         self.writing_ended = anyio.Event()
@@ -66,6 +71,8 @@ class Drive:
         self._intake = intake
         self._replies = replies
         self._notifier = notifier
+        self._progress = progress
+        self._lease_lost = lease_lost
         self._clock = clock
         self._patience = anyio.CancelScope()
         self._all = anyio.CancelScope()
@@ -87,7 +94,8 @@ class Drive:
                     self._follow_log,
                     self._wait_for_program,
                     self._keep_lease,
-                    self._send_replies,
+                    self._replies.run,
+                    self._commit_progress,
                     self._obey,
                     self._limit_time,
                     self._watch_for_stalls,
@@ -113,6 +121,7 @@ class Drive:
         record = {"outcome": outcome} if self._writer.record.outcome is None else None
         await self._writer.commit(said, record=record, receipts=receipts)
         seams.reached("stop decided")
+        self._progress.stop()
         self._patience.cancel()
 
     async def kill(self) -> None:
@@ -126,6 +135,12 @@ class Drive:
             self._fail(error)
 
     def _fail(self, error: JournalError | HostError) -> None:
+        if isinstance(error, NotOwner):
+            # The host noticed first: a driver of a later generation has adopted the run.
+            lease = self._writer.lease
+            error = LeaseLost(lease.session, lease.generation, lease.generation + 1)
+        if isinstance(error, LeaseLost):
+            self._lease_lost.set()
         self._failure = self._failure or error
         self._all.cancel()
 
@@ -150,6 +165,7 @@ class Drive:
         status = None if isinstance(self._outcome, Lost) else exit_code(self._outcome)
         outcome = self._writer.record.outcome or await self._undecided()
         outcome = outcome.model_copy(update={"exit": status})
+        await self._flush_progress()
         event = SessionEnded(outcome.outcome, outcome.reason or None, outcome.summary or None, status)
         seams.reached("before the end")
         await self._writer.commit(Said(event), record={"outcome": outcome, "state": "ended"})
@@ -213,8 +229,14 @@ class Drive:
                 continue  # the wait for the program says what became of it
             seams.reached("renewed")
 
-    async def _send_replies(self) -> None:
-        await self._replies.run(self._writer)
+    async def _commit_progress(self) -> None:
+        while True:
+            await self._progress.reported.wait()
+            await self._flush_progress()
+
+    async def _flush_progress(self) -> None:
+        if reports := self._progress.take():
+            await self._writer.commit(*(Said(Progress(percent, message), "hook") for percent, message in reports))
 
     async def _obey(self) -> None:
         session = self._writer.lease.session

@@ -5,9 +5,8 @@ A reader of the JSON form ignores types and fields that it does not know; docs/p
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from inspect import signature
 from typing import ClassVar, Literal, get_args
 
 Source = Literal["session", "log", "hook"]
@@ -234,9 +233,10 @@ SessionEvent = (
     | SessionEnded
 )
 
-_BY_TYPE: dict[str, Callable[..., SessionEvent]] = {
-    kind.type: kind for kind in get_args(SessionEvent) if kind is not Other
+_FIELDS: dict[type[SessionEvent], tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind)) for kind in get_args(SessionEvent)
 }
+_BY_TYPE: dict[str, type[SessionEvent]] = {kind.type: kind for kind in get_args(SessionEvent) if kind is not Other}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +277,10 @@ def event_from(kind: str, data: Mapping[str, object]) -> SessionEvent:
     known = _BY_TYPE.get(kind)
     if known is None:
         return Other(kind, data)
-    names = signature(known).parameters
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in names}
+    values = {name: data[name] for name in _FIELDS[known] if name in data}
+    make: Callable[..., SessionEvent] = known
     try:
-        return known(**values)
+        return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except TypeError:
         return Other(kind, data)
 
@@ -289,7 +289,10 @@ def event_data(event: SessionEvent) -> Mapping[str, object]:
     """The `data` of the JSON form."""
     if isinstance(event, Other):
         return event.data
-    return {name: value for name, value in asdict(event).items() if (name, value) != ("size", None)}
+    data = {name: getattr(event, name) for name in _FIELDS[type(event)]}
+    if isinstance(event, UnknownText) and event.size is None:
+        del data["size"]
+    return data
 
 
 def rfc3339(seconds: float) -> str:

@@ -1,17 +1,19 @@
 """The answers that the program gets: every byte is in the journal before it leaves, and arrives once."""
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 import anyio
 
 from optio_host.clock import Clock
+from optio_host.cursor import Cursor
 from optio_host.errors import HostError
 from optio_host.job import Job
 from optio_host.job_errors import InputConflict, JobGone
 
 from . import seams
 from .events import Notice
-from .journal import Outbox, Outgoing
+from .journal import Deliverable, Outbox, Outgoing
 from .journal_writer import JournalWriter, Said
 
 REPLIES = "replies"
@@ -26,41 +28,60 @@ class Replies:
 
     Parameters:
         job: the run, whose owner may write.
+        writer: the journal.
         outbox: what the journal says was to be sent, and how much of it is known to have arrived.
         clock: time, for tests.
     """
 
-    def __init__(self, job: Job, outbox: Outbox, clock: Clock) -> None:
-        self.acknowledged = outbox.acknowledged
+    def __init__(self, job: Job, writer: JournalWriter, outbox: Outbox, clock: Clock) -> None:
         self._job = job
+        self._writer = writer
+        self._turn = anyio.Lock()
+        self._acknowledged = outbox.acknowledged
         self._end = outbox.end
         self._pending = deque(each for each in outbox.entries if each.offset >= outbox.acknowledged)
         self._clock = clock
         self._queued = anyio.Event()
 
-    def piece(self, line: str) -> Outgoing:
-        """The next reply, to be committed; `send` it after that."""
-        return Outgoing(REPLIES, self._end, line.encode("utf-8", "replace") + b"\n")
+    async def say(
+        self,
+        line: str,
+        *said: Said,
+        cursors: Mapping[str, Cursor] | None = None,
+        deliverables: Sequence[Deliverable] = (),
+    ) -> None:
+        """Commit a reply, together with what it is an answer to; it is written to the program after that.
 
-    def send(self, piece: Outgoing) -> None:
-        """Queue a committed reply."""
-        self._end = piece.offset + len(piece.data)
-        self._pending.append(piece)
+        Parameters:
+            line: the whole line, without its end.
+            said, cursors, deliverables: as in `JournalWriter.commit`.
+        """
+        async with self._turn:
+            piece = Outgoing(REPLIES, self._end, line.encode("utf-8", "replace") + b"\n")
+            await self._writer.commit(
+                *said,
+                cursors=cursors,
+                deliverables=deliverables,
+                outbox=[piece],
+                acknowledged={REPLIES: self._acknowledged},
+            )
+            self._end = piece.offset + len(piece.data)
+            self._pending.append(piece)
         self._queued.set()
 
-    async def run(self, writer: JournalWriter) -> None:
+    async def run(self) -> None:
         """Write what is queued, in order, for as long as the session lasts."""
         while True:
             self._queued = anyio.Event()
             try:
                 await self.flush()
             except InputConflict:
-                await writer.commit(Said(Notice("the file of replies was changed by the program; it gets no more")))
+                await self._writer.commit(Said(Notice("the program changed the file of replies; it gets no more")))
                 return
             except JobGone:
                 return
             except HostError as error:
-                await writer.commit(Said(Notice(f"a reply could not be written, it is tried again: {error}")))
+                await self._writer.commit(Said(Notice(f"a reply could not be written, it is tried again: {error}")))
                 await self._clock.sleep(RETRY_EVERY)
                 continue
             await self._queued.wait()
@@ -70,6 +91,6 @@ class Replies:
         while self._pending:
             piece = self._pending[0]
             seams.reached("before reply")
-            self.acknowledged = await self._job.append(piece.offset, piece.data, spool="../../replies")
+            self._acknowledged = await self._job.append(piece.offset, piece.data, spool="../../replies")
             seams.reached("replied")
             self._pending.popleft()

@@ -11,7 +11,7 @@ on, and `adopt` in any process continues where the journal stands.
 import hashlib
 import os
 import posixpath
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from shlex import join, quote
 from typing import Literal, Protocol
@@ -21,7 +21,7 @@ import anyio
 from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.cursor import START
 from optio_host.errors import HostError
-from optio_host.host import FileReset, Host, StreamsFiles
+from optio_host.host import FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job import Limits as JobLimits
 from optio_host.job_errors import JobGone
@@ -29,13 +29,15 @@ from optio_host.job_state import Owner
 from optio_host.lines import Line, LongLine
 
 from . import seams
+from .delivery import DeliverableHook, Deliveries, StreamingHost
 from .drive import Drive
 from .driver_identity import is_proved_dead, this_driver
 from .errors import CallbackMissing, SessionRefused
 from .events import DriverChanged, DriverLeft, Record, SessionEnded, SessionStarted
 from .history import follow_history
-from .intake import LOG, DeliverableHandler, Intake
-from .journal import Driver, Lease, Limits, Outbox, OutcomeDocument, SessionRecord, Snapshot, Store, new_id
+from .hooks import HookProgress
+from .intake import LOG, Intake
+from .journal import Driver, Lease, Limits, Outbox, OutcomeDocument, SessionRecord, Snapshot, State, Store, new_id
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
@@ -46,16 +48,13 @@ from .replies import REPLIES, Replies
 OutputStream = Literal["stdout", "stderr"]
 OUTPUT_STREAMS: tuple[OutputStream, ...] = ("stdout", "stderr")
 
-DELIVERABLE_LIMIT = 4 * 1024**3
-"""The largest deliverable that is taken, in bytes."""
-
 RELEASE_PATIENCE = 5.0
 """Seconds in which a store must have taken a lease back; else it runs out by itself."""
 
 NO_LIMITS = Limits()
 
 
-class SessionHost(JobHost, StreamsFiles, Host, Protocol):
+class SessionHost(JobHost, StreamingHost, Protocol):
     """What a host must be able to do to hold sessions."""
 
 
@@ -73,7 +72,7 @@ class Session:
         writer: JournalWriter,
         job: Job,
         snapshot: Snapshot,
-        handler: DeliverableHandler | None,
+        hook: DeliverableHook | None,
         *,
         redelivered: bool,
         clock: Clock,
@@ -82,22 +81,24 @@ class Session:
         self.id = record.id
         self._host = host
         self._writer = writer
-        replies = Replies(job, snapshot.outbox.get(REPLIES, Outbox()), clock)
+        replies = Replies(job, writer, snapshot.outbox.get(REPLIES, Outbox()), clock)
         notifier = Notifier(record.notify, record.id)
-        intake = Intake(
-            LogChannel(host, log_path(record), cursor=snapshot.cursors.get(LOG, START)),
-            writer,
+        progress = HookProgress()
+        lease_lost = anyio.Event()
+        deliveries = Deliveries(
             host,
             record.taskdir,
             Landing(record.deliverables_dir, ours={each.name: each.path for each in snapshot.deliverables}),
-            replies=replies,
-            notifier=notifier,
-            deliverable_bytes=DELIVERABLE_LIMIT,
-            handler=handler,
+            replies,
+            hook=hook,
+            progress=progress,
+            lease_lost=lease_lost,
             redelivered=redelivered,
             clock=clock,
         )
-        self._drive = Drive(host, job, writer, intake, replies, notifier, clock)
+        channel = LogChannel(host, log_path(record), cursor=snapshot.cursors.get(LOG, START))
+        intake = Intake(channel, writer, deliveries, notifier)
+        self._drive = Drive(host, job, writer, intake, replies, notifier, progress, lease_lost, clock)
 
     @property
     def lease(self) -> Lease:
@@ -127,7 +128,7 @@ class Session:
         job_limits: JobLimits | None = None,
         notify: str = "",
         make_cwd: bool = False,
-        on_deliverable: DeliverableHandler | None = None,
+        on_deliverable: DeliverableHook | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Session":
         """Start a program as a session of its own.
@@ -204,7 +205,7 @@ class Session:
         store: Store,
         session_id: str,
         *,
-        on_deliverable: DeliverableHandler | None = None,
+        on_deliverable: DeliverableHook | None = None,
         without_callbacks: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Session":
@@ -248,6 +249,11 @@ class Session:
         await writer.commit(*said, record={"state": "running"})
         seams.reached("adoption committed")
         return cls(host, writer, job, snapshot, on_deliverable, redelivered=last is not None, clock=clock)
+
+    @staticmethod
+    async def list(store: Store, *, states: Collection[State] = ()) -> Sequence[SessionRecord]:
+        """The record of every session in a store, the oldest first; with `states`, of those in one of them."""
+        return await store.sessions(states=states)
 
     async def wait(self) -> OutcomeDocument | None:
         """Drive the session to its end, or until `leave`: then None, and the program goes on without a driver.
@@ -322,7 +328,7 @@ def _started(record: SessionRecord) -> SessionStarted:
     return SessionStarted(record.command, record.cwd, record.deliverables_dir, record.taskdir)
 
 
-def _names(on_deliverable: DeliverableHandler | None) -> tuple[str, ...]:
+def _names(on_deliverable: DeliverableHook | None) -> tuple[str, ...]:
     return () if on_deliverable is None else ("on_deliverable",)
 
 

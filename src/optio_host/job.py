@@ -11,7 +11,7 @@ or on a connection: a driver appends to files and reads them from an offset, and
       exit                                written once, when it has ended
 
 Every act is one command on the host that compares the owner file with this job's owner under a lock, and then acts: a
-driver that lost its lease gets `LeaseLost` and has changed nothing.
+driver that lost its lease gets `NotOwner` and has changed nothing.
 """
 
 import re
@@ -132,7 +132,7 @@ class Job:
             limits: what the supervisor enforces.
             shell: the shell on the host that supervises, words separated by blanks.
 
-        Raises StartFailed, LeaseLost when the directory holds a run of another owner, ValueError; HostError when the
+        Raises StartFailed, NotOwner when the directory holds a run of another owner, ValueError; HostError when the
         answer was lost: start again, or `adopt`.
         """
         _check(rundir, command, cwd, env or {})
@@ -171,7 +171,7 @@ class Job:
     async def adopt(cls, host: JobHost, rundir: str, owner: Owner, *, clock: Clock = SYSTEM_CLOCK) -> "Job":
         """Take over a run, with a higher generation than its owner has, or again with the same owner.
 
-        From then on every other owner is refused. Raises LeaseLost for a generation that is not higher, JobGone.
+        From then on every other owner is refused. Raises NotOwner for a generation that is not higher, JobGone.
         """
         _check(rundir, "", "/", {})
         answers = await act(host, "adopt", owner.store, owner.session, owner.generation, rundir=rundir)
@@ -206,7 +206,7 @@ class Job:
         Parameters:
             spool: another file that only the owner writes, relative to the run directory.
 
-        Raises InputConflict, InputClosed, LeaseLost, JobGone; HostError when the answer was lost or the disk is full:
+        Raises InputConflict, InputClosed, NotOwner, JobGone; HostError when the answer was lost or the disk is full:
         send the same again.
         """
         answers = await self._act("append", offset, len(data), spool, input=data)
@@ -220,11 +220,11 @@ class Job:
         return offset + len(data)
 
     async def close_stdin(self) -> None:
-        """Give end of input, behind everything that was appended. Again is fine. Raises LeaseLost, JobGone."""
+        """Give end of input, behind everything that was appended. Again is fine. Raises NotOwner, JobGone."""
         await self._act("close_input")
 
     async def seen(self) -> None:
-        """Tell the supervisor that a driver is there, for the dead-man's rule. Raises LeaseLost, JobGone."""
+        """Tell the supervisor that a driver is there, for the dead-man's rule. Raises NotOwner, JobGone."""
         await self._act("touch_seen")
 
     async def snapshot(self) -> Snapshot:
@@ -265,7 +265,7 @@ class Job:
         return outcome
 
     async def signal_tree(self, number: signal.Signals) -> tuple[Process, ...]:
-        """Send a signal once to every process of the run; those it was sent to. Raises LeaseLost.
+        """Send a signal once to every process of the run; those it was sent to. Raises NotOwner.
 
         TERM or KILL to a run whose start broke off before the program ran makes sure that it never will.
         """
@@ -275,7 +275,7 @@ class Job:
         """End the run: TERM to the whole tree, KILL after `grace` seconds; then look again until nothing is found.
 
         Also ends what a program that has ended left behind, and a run whose directory was removed. Again is fine.
-        Raises LeaseLost.
+        Raises NotOwner.
         """
         return await self._tree.stop(grace)
 

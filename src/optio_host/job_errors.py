@@ -7,7 +7,7 @@ class StartFailed(HostError):
     """A program could not be started. Nothing of it runs."""
 
 
-class LeaseLost(HostError):
+class NotOwner(HostError):
     """Someone else owns the run: this driver must not act on it any more.
 
     Attributes:

@@ -6,7 +6,7 @@ from shlex import quote
 
 from .errors import HostError
 from .host import RunsCommands
-from .job_errors import InputConflict, JobGone, LeaseLost, StartFailed
+from .job_errors import InputConflict, JobGone, NotOwner, StartFailed
 from .outcome import Exited, describe, from_returncode
 
 COMMAND_TIMEOUT = 30.0
@@ -37,7 +37,7 @@ async def act(
         run: id of the run that is meant; "" is whatever run has that directory.
         input: what it reads from stdin.
 
-    Raises LeaseLost, JobGone, StartFailed; HostError when the command did not come to its end: then nobody knows
+    Raises NotOwner, JobGone, StartFailed; HostError when the command did not come to its end: then nobody knows
     whether it acted, and the same call may be repeated.
     """
     script = farside("processes", "act") + assignments(dir=rundir, run=run) + arguments(call, *words)
@@ -60,7 +60,7 @@ async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input:
     for key, value in answers:
         match key:
             case "lost":
-                raise LeaseLost(rundir, value)
+                raise NotOwner(rundir, value)
             case "gone" if len(answers) == 1:
                 raise JobGone(f"{rundir}: the run directory is gone; `jobs` still lists what it left running")
             case "failed":

@@ -71,7 +71,7 @@ class RunTree:
         self._clock = clock
 
     async def signal(self, name: str) -> TreeSeen:
-        """Send a signal ("TERM") once to every process; "NONE" only looks. Raises LeaseLost."""
+        """Send a signal ("TERM") once to every process; "NONE" only looks. Raises NotOwner."""
         answers = await self._act("send", name)
         processes = [process for key, value in answers if key == "process" and (process := read_process(value))]
         return TreeSeen(tuple(processes), everywhere=("looked", "everywhere") in answers)

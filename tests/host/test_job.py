@@ -19,7 +19,7 @@ from optio_host import job_shell
 from optio_host.errors import HostError
 from optio_host.host import OUTPUT_LIMIT, RunResult
 from optio_host.job import Job
-from optio_host.job_errors import InputClosed, InputConflict, JobGone, LeaseLost, StartFailed
+from optio_host.job_errors import InputClosed, InputConflict, JobGone, NotOwner, StartFailed
 from optio_host.job_shell import act
 from optio_host.job_state import Ended, Owner, Process, Running, Unknown
 from optio_host.job_stop import Gone
@@ -289,7 +289,7 @@ def test_a_driver_that_was_replaced_can_neither_append_nor_close_nor_signal(run:
             lambda: old.signal_tree(signal.SIGTERM),
             lambda: old.stop(0),
         ):
-            with pytest.raises(LeaseLost) as raised:
+            with pytest.raises(NotOwner) as raised:
                 await attempt()
             assert raised.value.owner == "store session 2"
         assert Path(old.stdin_path).read_bytes() == b""
@@ -319,7 +319,7 @@ def test_a_generation_that_is_not_higher_takes_nothing_over(run: Run, rig: Rig, 
             again = await Job.adopt(rig.host, rig.rundir, other)  # the answer to the first may have been lost
             assert again.id == job.id
         else:
-            with pytest.raises(LeaseLost):
+            with pytest.raises(NotOwner):
                 await Job.adopt(rig.host, rig.rundir, other)
         await job.append(0, b"still mine\n")
         await ended(job)
@@ -330,7 +330,7 @@ def test_a_generation_that_is_not_higher_takes_nothing_over(run: Run, rig: Rig, 
 def test_a_start_in_the_directory_of_another_owners_run_is_refused(run: Run, rig: Rig) -> None:
     async def body() -> None:
         job = await rig.start(ECHO)
-        with pytest.raises(LeaseLost):
+        with pytest.raises(NotOwner):
             await rig.start("echo mine", owner=Owner("store", "other", 7))
         await ended(job)
 
@@ -351,7 +351,7 @@ def test_whoever_adopts_while_another_appends_sees_all_of_it_or_none(run: Run, r
             async def append(old: Job, base: int = base) -> None:
                 try:
                     await old.append(base, b"y" * 200_000)
-                except LeaseLost:
+                except NotOwner:
                     return
 
             old = await Job.adopt(rig.host, rig.rundir, replace(OWNER, generation=generation - 1))
