@@ -116,7 +116,7 @@ class Deliveries:
             await self._answer(announcement, notice, deliverable_not_handled(name, str(error)))
         else:
             seams.reached("landed")
-            # A hook that has begun is not stopped when the lease is lost, or the driver leaves: it is told, it finishes,
+            # A hook that has begun is not stopped when the lease is lost or the driver leaves: it is told, it finishes,
             # and what it did is committed if that is still this driver's to do.
             with anyio.CancelScope(shield=True):
                 await self._hand_over(announcement, landed)
