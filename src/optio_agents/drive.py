@@ -4,6 +4,7 @@ The tasks run in one group. Whatever ends the session early (a cancel, a limit, 
 the outcome in the journal and then cuts the patience with the program short.
 """
 
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from typing import assert_never
@@ -13,8 +14,8 @@ import anyio
 from optio_host.clock import Clock
 from optio_host.errors import HostError
 from optio_host.job import Job, JobHost
-from optio_host.job_errors import JobGone, NotOwner
-from optio_host.job_state import Ended, StopReason
+from optio_host.job_errors import NotOwner
+from optio_host.job_state import Ended, JobState, StopReason
 from optio_host.job_stop import Gone, Proof, Survivors, Unproven
 from optio_host.outcome import Lost, Outcome, describe, exit_code
 
@@ -30,11 +31,16 @@ from .notify import Notifier
 from .replies import Replies
 from .stall import LOOK_EVERY, STALL_AFTER, Stillness, look_for_signs
 
+_log = logging.getLogger(__name__)
+
 GRACE = 10.0
 """Seconds that a program has to exit by itself after DONE or ERROR."""
 
 TERMINATE_GRACE = 5.0
 """Seconds between TERM and KILL."""
+
+END_PATIENCE = 15.0
+"""Seconds in which the end of a program that was stopped must show."""
 
 
 class Drive:
@@ -76,10 +82,12 @@ class Drive:
         self._clock = clock
         self._patience = anyio.CancelScope()
         self._all = anyio.CancelScope()
-        self._failure: JournalError | HostError | None = None
+        self._failure: JournalError | HostError | OSError | None = None
         self._program_ended = anyio.Event()
         self._log_ended = anyio.Event()
-        self._outcome: Outcome = Lost("it was not waited for")
+        self._outcome: Outcome = Lost("it could not be ended: processes of it survived KILL")
+        # Committed together with the end: a driver that goes on with an interrupted end finds the same again.
+        self._found_at_end: list[Said] = []
 
     async def run(self) -> OutcomeDocument | None:
         """To the end of the session, or until `leave`: then None, and the program goes on.
@@ -104,7 +112,7 @@ class Drive:
                     tasks.start_soon(self._guarded, task)
                 try:
                     ended = await self._to_the_end()
-                except (JournalError, HostError) as error:
+                except (JournalError, HostError, OSError) as error:
                     self._fail(error)
                 tasks.cancel_scope.cancel()
         if self._failure is not None:
@@ -131,10 +139,10 @@ class Drive:
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except (JournalError, HostError) as error:
+        except (JournalError, HostError, OSError) as error:
             self._fail(error)
 
-    def _fail(self, error: JournalError | HostError) -> None:
+    def _fail(self, error: JournalError | HostError | OSError) -> None:
         if isinstance(error, NotOwner):
             # The host noticed first: a driver of a later generation has adopted the run.
             lease = self._writer.lease
@@ -145,16 +153,20 @@ class Drive:
         self._all.cancel()
 
     async def _to_the_end(self) -> OutcomeDocument:
+        outcome = self._writer.record.outcome
+        if outcome is not None and outcome.outcome == "cancelled":
+            self._patience.cancel()  # the driver before this one died while it stopped the program
         with self._patience:
             await _first_of(self._intake.decided, self._program_ended)
             grace = self._writer.record.limits.grace
             with self._clock.move_on_after(GRACE if grace is None else grace) as patience:
                 await self._program_ended.wait()
             if patience.cancelled_caught:
-                await self._say(Notice("the program still runs after it said that it was finished; stopping it"))
-        await self._prove_gone(await self._job.stop(TERMINATE_GRACE))
+                await self._say(Notice("the program was given time to exit and still runs; stopping it"))
+        self._note_unless_gone(await self._job.stop(TERMINATE_GRACE))
         seams.reached("program stopped")
-        await self._program_ended.wait()
+        with self._clock.move_on_after(END_PATIENCE):
+            await self._program_ended.wait()
         self.writing_ended.set()
         # What was announced before a cancel is not worth making a person wait for it.
         with self._clock.move_on_after(TERMINATE_GRACE if self._patience.cancel_called else None):
@@ -168,7 +180,7 @@ class Drive:
         await self._flush_progress()
         event = SessionEnded(outcome.outcome, outcome.reason or None, outcome.summary or None, status)
         seams.reached("before the end")
-        await self._writer.commit(Said(event), record={"outcome": outcome, "state": "ended"})
+        await self._writer.commit(*self._found_at_end, Said(event), record={"outcome": outcome, "state": "ended"})
         seams.reached("ended")
         self._notifier.notify("ended", f"{outcome.outcome}: {outcome.reason or outcome.summary}")
         await self._notifier.flush()
@@ -184,15 +196,16 @@ class Drive:
         how = describe(self._outcome)
         return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how})")
 
-    async def _prove_gone(self, proof: Proof) -> None:
+    def _note_unless_gone(self, proof: Proof) -> None:
         match proof:
             case Gone():
                 return
             case Survivors(processes):
                 named = ", ".join(f"{each.name} (pid {each.pid})" for each in processes)
-                await self._say(Notice(f"still running after KILL: {named}"))
+                self._found_at_end.append(Said(Notice(f"still running after KILL: {named}")))
             case Unproven(reason):
-                await self._say(Notice(f"it could not be proved that nothing of the program is left: {reason}"))
+                notice = Notice(f"it could not be proved that nothing of the program is left: {reason}")
+                self._found_at_end.append(Said(notice))
             case _:
                 assert_never(proof)
 
@@ -204,12 +217,23 @@ class Drive:
         self._log_ended.set()
 
     async def _wait_for_program(self) -> None:
-        self._outcome = await self._job.wait()
-        state = await self._job.state()
+        self._outcome, state = await self._ended()
         if isinstance(state, Ended) and state.left:
             left = ", ".join(f"{each.name} (pid {each.pid})" for each in state.left)
-            await self._say(Notice(f"the program ended and left processes behind, they are stopped: {left}"))
+            notice = Notice(f"the program ended and left processes behind, they were stopped: {left}")
+            self._found_at_end.append(Said(notice))
         self._program_ended.set()
+
+    async def _ended(self) -> tuple[Outcome, JobState]:
+        while True:
+            try:
+                return await self._job.wait(), await self._job.state()
+            except NotOwner:
+                raise
+            except HostError as error:
+                # Waiting changes nothing, so it may be tried for as long as the host does not answer.
+                _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
+                await self._clock.sleep(RENEW_EVERY)
 
     async def _keep_lease(self) -> None:
         renewed = self._clock.monotonic()
@@ -223,10 +247,15 @@ class Drive:
                 # Others may hold the store for a while; as long as the lease is good, nobody else may take over.
                 if self._clock.monotonic() - renewed > LEASE_TTL:
                     raise
-            try:
-                await self._job.seen()
-            except JobGone:
-                continue  # the wait for the program says what became of it
+            # A host that is slow to answer must not keep the lease from being renewed. That the run is gone is for the
+            # wait for the program to say.
+            with self._clock.move_on_after(RENEW_EVERY):
+                try:
+                    await self._job.seen()
+                except NotOwner:
+                    raise
+                except HostError as error:
+                    _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
             seams.reached("renewed")
 
     async def _commit_progress(self) -> None:
