@@ -27,6 +27,13 @@ $(VENV)/has-%: $(VENV)/made pyproject.toml
 
 demo: $(VENV)/has-demo
 	@$(BIN)/optio run -- $(BIN)/python examples/repository_report.py
+	@echo
+	@echo "Next, kill a driver. What it drives, a program that counts for a minute, goes on without it:"
+	@echo "  $(BIN)/optio run --detach -- examples/slow_count.sh"
+	@echo "  $(BIN)/optio ls           # shows its ID, and the PID of its driver"
+	@echo "  kill -9 PID"
+	@echo "  $(BIN)/optio attach ID    # goes on where that driver stopped, to the end"
+	@echo "  $(BIN)/optio logs ID      # every number is there, once"
 
 test: $(VENV)/has-test
 	@$(BIN)/python -m pytest --numprocesses auto

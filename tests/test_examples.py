@@ -1,7 +1,8 @@
-"""The program that `make demo` runs, on repositories that are not as one expects; and the code in the documents."""
+"""What `make demo` runs and says to try; what the documents say of the source; and the code in the documents."""
 
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from left_out import require, require_module
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / "examples" / "repository_report.py"
+COUNT = ROOT / "examples" / "slow_count.sh"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 TIMEOUT = 60.0
 
 
@@ -253,6 +256,104 @@ def test_without_matplotlib_there_is_a_report_that_says_so(repository: Path, tmp
     assert "![" not in page
 
 
+def test_a_count_is_written_as_it_goes_and_handed_over_at_its_end(tmp_path: Path) -> None:
+    told = {"OPTIO_LOG": str(tmp_path / "log"), "OPTIO_DELIVERABLES": str(tmp_path)}
+    subprocess.run([COUNT, "3", "0"], cwd=tmp_path, env=environment(**told), timeout=TIMEOUT, check=True)
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "STATUS: 33% 1",
+        "STATUS: 66% 2",
+        "STATUS: 100% 3",
+        f"DELIVERABLE: {tmp_path}/count.txt",
+        "DONE: counted to 3",
+    ]
+    assert [line.split()[0] for line in (tmp_path / "count.txt").read_text().splitlines()] == ["1", "2", "3"]
+
+
+def test_what_the_demo_says_to_try_works_as_it_stands(tmp_path: Path) -> None:
+    """The commands that `make demo` prints: start, list, kill -9 the driver, attach, logs. Every number comes once."""
+    binaries = Path(sys.executable).parent
+    printed = re.findall(r'^\t@echo "  (.*)"$', (ROOT / "Makefile").read_text(), re.MULTILINE)
+    start, ls, kill, attach, logs = (command.replace("$(BIN)", str(binaries)) for command in printed)
+    (tmp_path / "examples").mkdir()
+    shutil.copy(COUNT, tmp_path / "examples")
+    # The program waits behind its first number until its driver is dead, however slow this machine is.
+    hold = tmp_path / "hold"
+    hold.touch()
+    (tmp_path / "sleep").write_text(f"#!/bin/sh\nwhile [ -e {hold} ]; do {shutil.which('sleep')} 0.05; done\n")
+    (tmp_path / "sleep").chmod(0o700)
+    surroundings = environment(
+        XDG_STATE_HOME=str(tmp_path / "state"), PATH=f"{tmp_path}:{os.environ['PATH']}", COLUMNS="200"
+    )
+
+    def sh(command: str) -> str:
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=True,
+        ).stdout
+
+    session = sh(start).strip()
+    while not (driver := re.search(rf"^{session} .* pid (\d+) ", sh(ls), re.MULTILINE)):
+        pass  # it is just starting
+    sh(kill.replace("PID", driver[1]))
+    hold.unlink()
+    assert re.search(r"^done after .*: counted to 60$", sh(attach.replace("ID", session)), re.MULTILINE)
+    numbers = re.findall(r"% (\d+)$", sh(logs.replace("ID", session)), re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, 61)]
+    assert len((tmp_path / f"optio-{session}" / "count.txt").read_text().splitlines()) == 60
+
+
+def section(heading: str) -> str:
+    return ARCHITECTURE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_the_architecture_names_every_file_of_the_source_and_no_other() -> None:
+    named: list[str] = []
+    above: list[str] = []
+    for line in section("The rooms").split("```")[1].strip().splitlines():
+        found = re.fullmatch(r"( *)(\S+)(?: +(\S.*))?", line)
+        assert found, line
+        assert found[3] or found[2] == "src/", f"{line}: says nothing of it"
+        above[len(found[1]) // 2 :] = [found[2]]
+        if not found[2].endswith("/"):
+            named.append("".join(above))
+    there = [path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sorted(named) == sorted(str(path.relative_to(ROOT)) for path in there)
+
+
+def source() -> dict[Path, str]:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.sh")]
+    return {path: path.read_text() for path in files}
+
+
+def test_every_test_that_the_architecture_names_exists() -> None:
+    places = [*(ROOT / "tests").rglob("*.py"), ROOT / "src" / "optio_agents" / "journal" / "conformance.py"]
+    defined = set(re.findall(r"^(?:async )?def (\w+)\(", "\n".join(map(Path.read_text, places)), re.MULTILINE))
+    rows = re.findall(r"^\| [^|]+ \| (`.*) \|$", section("What must hold"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 50
+    assert not named - defined
+
+
+def test_every_file_and_method_that_the_walks_name_exists() -> None:
+    walks = ARCHITECTURE.split("\n## The arrows", 1)[1].split("\n## What must hold", 1)[0]
+    files = source()
+    paths = [str(path.relative_to(ROOT)) for path in files]
+    for name in re.findall(r"[\w/]+\.(?:py|sh)\b", walks):
+        assert [path for path in paths if path.endswith(f"/{name}")], name
+    for kind, member in re.findall(r"`(_?[A-Z]\w+)\.(\w+)`", walks):
+        homes = [text for text in files.values() if re.search(rf"^class {kind}\b", text, re.MULTILINE)]
+        assert [text for text in homes if re.search(rf"(def |self\.| ){member}\b", text)], f"{kind}.{member}"
+    everything = "\n".join(files.values())
+    for name in re.findall(r"`(\w+)`", walks):
+        assert re.search(rf"\b{name}\b", everything), name
+
+
 def code_blocks() -> Iterator[tuple[str, str]]:
     for document in DOCUMENTS:
         text = document.read_text()
@@ -267,6 +368,7 @@ def test_code_in_the_documents_runs_as_it_stands(place: str, code: str, tmp_path
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=tmp_path,
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
