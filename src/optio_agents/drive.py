@@ -163,7 +163,7 @@ class Drive:
                 await self._program_ended.wait()
             if patience.cancelled_caught:
                 await self._say(Notice("the program was given time to exit and still runs; stopping it"))
-        self._note_unless_gone(await self._job.stop(TERMINATE_GRACE))
+        self._found_at_end += unless_gone(await self._job.stop(TERMINATE_GRACE))
         seams.reached("program stopped")
         with self._clock.move_on_after(END_PATIENCE):
             await self._program_ended.wait()
@@ -182,9 +182,9 @@ class Drive:
         seams.reached("before the end")
         await self._writer.commit(*self._found_at_end, Said(event), record={"outcome": outcome, "state": "ended"})
         seams.reached("ended")
-        self._notifier.notify("ended", f"{outcome.outcome}: {outcome.reason or outcome.summary}")
-        await self._notifier.flush()
-        return outcome
+        committed = self._writer.record.outcome or outcome
+        await self._notifier.notify_of_end(f"{committed.outcome}: {committed.reason or committed.summary}")
+        return committed
 
     async def _undecided(self) -> OutcomeDocument:
         """How a session ends whose program never said DONE or ERROR."""
@@ -195,19 +195,6 @@ class Drive:
             return OutcomeDocument(outcome="failed", reason=_stopped_by_supervisor(state.reason))
         how = describe(self._outcome)
         return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how})")
-
-    def _note_unless_gone(self, proof: Proof) -> None:
-        match proof:
-            case Gone():
-                return
-            case Survivors(processes):
-                named = ", ".join(f"{each.name} (pid {each.pid})" for each in processes)
-                self._found_at_end.append(Said(Notice(f"still running after KILL: {named}")))
-            case Unproven(reason):
-                notice = Notice(f"it could not be proved that nothing of the program is left: {reason}")
-                self._found_at_end.append(Said(notice))
-            case _:
-                assert_never(proof)
 
     async def _follow_log(self) -> None:
         try:
@@ -292,7 +279,9 @@ class Drive:
     async def _limit_time(self) -> None:
         record = self._writer.record
         if record.limits.wall is not None:
-            await self._clock.sleep(max(0.0, record.created + record.limits.wall - self._clock.time()))
+            # A wall clock that was set back must not make it longer.
+            left = min(record.limits.wall, record.created + record.limits.wall - self._clock.time())
+            await self._clock.sleep(max(0.0, left))
             reason = f"stopped after {record.limits.wall:g} s, its time limit"
             await self.decide(OutcomeDocument(outcome="failed", reason=reason))
 
@@ -316,6 +305,20 @@ class Drive:
 
     async def _say(self, event: Notice | Stalled) -> None:
         await self._writer.commit(Said(event))
+
+
+def unless_gone(proof: Proof) -> list[Said]:
+    """What a person is to be told of a stop; nothing when it is proved."""
+    match proof:
+        case Gone():
+            return []
+        case Survivors(processes):
+            named = ", ".join(f"{each.name} (pid {each.pid})" for each in processes)
+            return [Said(Notice(f"still running after KILL: {named}"))]
+        case Unproven(reason):
+            return [Said(Notice(f"it could not be proved that nothing of the program is left: {reason}"))]
+        case _:
+            assert_never(proof)
 
 
 def _stopped_by_supervisor(reason: StopReason) -> str:

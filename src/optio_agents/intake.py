@@ -121,7 +121,7 @@ class Intake:
             self.decided.set()
         for each in said:
             if isinstance(each.event, Attention):
-                self._notifier.notify("attention", each.event.reason)
+                self._notifier.notify("attention", self._writer.redact(each.event.reason))
 
 
 def _at_hand(receive: MemoryObjectReceiveStream[LogEntry]) -> list[LogEntry]:

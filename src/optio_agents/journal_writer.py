@@ -11,7 +11,18 @@ from optio_host.cursor import Cursor
 
 from . import seams
 from .events import SessionEvent, Source, event_data
-from .journal import Batch, Deliverable, Lease, NewEvent, Outgoing, Receipt, SessionRecord, Snapshot, Store
+from .journal import (
+    Batch,
+    Deliverable,
+    Lease,
+    NewEvent,
+    OutcomeDocument,
+    Outgoing,
+    Receipt,
+    SessionRecord,
+    Snapshot,
+    Store,
+)
 from .redaction import Redactor
 
 
@@ -37,7 +48,7 @@ class JournalWriter:
         store: where the journal is.
         lease: the right to write.
         snapshot: the journal as it was when the lease was acquired.
-        redact: applied to every text that is written.
+        redact: applied to every text that is written, but to what is sent to the program: that is the caller's to do.
         clock: time, for tests.
 
     Attributes:
@@ -49,7 +60,7 @@ class JournalWriter:
         self.lease = lease
         self.record: SessionRecord = snapshot.record
         self._last_seq = snapshot.last_seq
-        self._redact = redact
+        self.redact = redact
         self._clock = clock
         self._lock = anyio.Lock()
 
@@ -77,7 +88,7 @@ class JournalWriter:
         Raises LeaseLost when another driver has taken over, StoreError when the store cannot be written.
         """
         async with self._lock:
-            changed = self.record.model_copy(update=dict(record)) if record else None
+            changed = self._changed(record) if record else None
             batch = Batch(
                 after=self._last_seq,
                 events=tuple(self._new_event(each) for each in said),
@@ -95,6 +106,14 @@ class JournalWriter:
             self._last_seq = committed.last_seq
             self.record = changed or self.record
 
+    def _changed(self, fields: Mapping[str, object]) -> SessionRecord:
+        changed = self.record.model_copy(update=dict(fields))
+        if changed.outcome is None:
+            return changed
+        reason, summary = self.redact(changed.outcome.reason), self.redact(changed.outcome.summary)
+        outcome: OutcomeDocument = changed.outcome.model_copy(update={"reason": reason, "summary": summary})
+        return changed.model_copy(update={"outcome": outcome})
+
     def _new_event(self, said: Said) -> NewEvent:
         data = {name: self._redacted(value) for name, value in event_data(said.event).items()}
         now = self._clock.time()
@@ -105,7 +124,7 @@ class JournalWriter:
     def _redacted(self, value: object) -> JsonValue:
         match value:
             case str():
-                return self._redact(value)
+                return self.redact(value)
             case bool() | int() | float() | None:
                 return value
             case list() | tuple():

@@ -2,17 +2,24 @@
 
 import logging
 import os
-import subprocess
 from collections import deque
 from typing import Literal
 
 import anyio
+
+from optio_host.clock import Clock
+from optio_host.errors import HostError
+from optio_host.local.host import LocalHost
+from optio_host.outcome import Exited, describe
 
 LIMIT = 30.0
 """Seconds that the command may take."""
 
 KEPT = 100
 """How many notifications may wait for the ones before them."""
+
+TEXT_LIMIT = 10_000
+"""Characters of OPTIO_TEXT. Linux starts no program with a variable of more than 128 KiB."""
 
 Occasion = Literal["attention", "question", "ended"]
 
@@ -28,11 +35,13 @@ class Notifier:
     Parameters:
         command: for /bin/sh; "" does nothing.
         session: the session's id.
+        clock: time, for tests.
     """
 
-    def __init__(self, command: str, session: str) -> None:
+    def __init__(self, command: str, session: str, clock: Clock) -> None:
         self._command = command
         self._session = session
+        self._here = LocalHost("/", clock=clock)
         self._waiting: deque[tuple[Occasion, str]] = deque(maxlen=KEPT)
         self._queued = anyio.Event()
 
@@ -46,24 +55,27 @@ class Notifier:
         """Carry out what is queued, for as long as the session lasts."""
         while True:
             self._queued = anyio.Event()
-            await self.flush()
+            while self._waiting:
+                await self._call(*self._waiting.popleft())
             await self._queued.wait()
 
-    async def flush(self) -> None:
-        """Carry out everything that is queued now. That a command failed is logged and changes nothing else."""
-        while self._waiting:
-            await self._call(*self._waiting.popleft())
+    async def notify_of_end(self, text: str) -> None:
+        """Tell of the end at once; what still waits is of no use any more, and may hang."""
+        self._waiting.clear()
+        if self._command:
+            await self._call("ended", text)
 
     async def _call(self, occasion: Occasion, text: str) -> None:
-        environment = {**os.environ, "OPTIO_SESSION": self._session, "OPTIO_EVENT": occasion, "OPTIO_TEXT": text}
+        # That the command fails is logged and changes nothing else. A variable cannot hold a NUL.
+        shown = text[:TEXT_LIMIT].replace("\0", "\ufffd")
+        environment = {"OPTIO_SESSION": self._session, "OPTIO_EVENT": occasion, "OPTIO_TEXT": shown}
         try:
-            with anyio.fail_after(LIMIT):
-                done = await anyio.run_process(
-                    ["/bin/sh", "-c", self._command], env=environment, check=False, stdin=subprocess.DEVNULL
-                )
-        except (OSError, TimeoutError) as error:
+            done = await self._here.run_command(self._command, cwd=os.getcwd(), env=environment, timeout=LIMIT)
+        except (HostError, OSError) as error:
             _log.warning("the notification command of session %s failed: %r", self._session, error)
             return
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip()[-500:]
-            _log.warning("the notification command of session %s: status %d: %s", self._session, done.returncode, said)
+        if done.outcome is not None and done.outcome != Exited(0):
+            said = done.stderr.strip()[-500:]
+            _log.warning(
+                "the notification command of session %s: it %s: %s", self._session, describe(done.outcome), said
+            )

@@ -13,7 +13,7 @@ REPLACEMENT = "[redacted]"
 SHORTEST = 6
 """Values of fewer characters are not looked for: they would be found in ordinary words."""
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR)", re.IGNORECASE)
 
 _TOKEN = re.compile(
     r"""\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
@@ -37,12 +37,13 @@ class Redactor:
 
     @classmethod
     def of_environment(cls, *environments: Mapping[str, str]) -> "Redactor":
-        """One that knows the values of the variables whose names say that they are secret."""
+        """One that knows the values of the variables whose names say that they are secret, and each line of them."""
         return cls(
-            value
+            part
             for environment in environments
             for name, value in environment.items()
             if _SECRET_NAME.search(name) and not value.startswith("/")
+            for part in (value, *value.splitlines())
         )
 
     def __call__(self, text: str) -> str:

@@ -57,6 +57,8 @@ class Replies:
             said, cursors, deliverables: as in `JournalWriter.commit`.
         """
         async with self._turn:
+            # What a hook says may hold what the driver knows and the program must not.
+            line = self._writer.redact(line)
             piece = Outgoing(REPLIES, self._end, line.encode("utf-8", "replace") + b"\n")
             await self._writer.commit(
                 *said,

@@ -12,7 +12,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from shlex import join, quote
 from typing import Literal, Protocol
 
@@ -24,7 +24,7 @@ from optio_host.errors import HostError
 from optio_host.host import FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job import Limits as JobLimits
-from optio_host.job_errors import JobGone
+from optio_host.job_errors import JobGone, NotOwner
 from optio_host.job_state import Owner
 from optio_host.lines import Line, LongLine
 
@@ -32,7 +32,7 @@ from . import seams
 from .delivery import DeliverableHook, Deliveries, StreamingHost
 from .drive import Drive
 from .driver_identity import is_proved_dead, this_driver
-from .errors import CallbackMissing, SessionRefused
+from .errors import CallbackMissing, LeaseHeld, LeaseLost, SessionRefused, StoreError
 from .events import DriverChanged, DriverLeft, Record, SessionEnded, SessionStarted
 from .history import follow_history
 from .hooks import HookProgress
@@ -44,9 +44,16 @@ from .notify import Notifier
 from .protocol.channel import LogChannel
 from .redaction import Redactor
 from .replies import REPLIES, Replies
+from .without_run import end_without_run
+
+Fate = Literal["released", "died", "expired"]
+"""What became of the driver before."""
 
 OutputStream = Literal["stdout", "stderr"]
 OUTPUT_STREAMS: tuple[OutputStream, ...] = ("stdout", "stderr")
+
+DOUBTFUL = "doubtful"
+"""Name of the cursor in the journal that says where the reader of the log stood when a driver had died."""
 
 RELEASE_PATIENCE = 5.0
 """Seconds in which a store must have taken a lease back; else it runs out by itself."""
@@ -82,7 +89,7 @@ class Session:
         self._host = host
         self._writer = writer
         replies = Replies(job, writer, snapshot.outbox.get(REPLIES, Outbox()), clock)
-        notifier = Notifier(record.notify, record.id)
+        notifier = Notifier(record.notify, record.id, clock)
         progress = HookProgress()
         lease_lost = anyio.Event()
         deliveries = Deliveries(
@@ -186,7 +193,7 @@ class Session:
                 limits=job_limits or JobLimits(),
                 clock=clock,
             )
-        except HostError as error:
+        except (HostError, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
             said = Said(SessionEnded("failed", outcome.reason, None, None))
             await writer.commit(said, record={"outcome": outcome, "state": "ended"})
@@ -226,29 +233,59 @@ class Session:
         missing = set(before.record.callbacks) - set(_names(on_deliverable))
         if missing and not without_callbacks:
             raise CallbackMissing(session_id, tuple(sorted(missing)))
-        if before.record.state == "ended":
-            raise SessionRefused(f"session {session_id} has ended; there is nothing to drive")
         last = before.lease.driver
         dead = last is not None and is_proved_dead(last)
-        me = this_driver()
-        lease = await store.acquire(session_id, me, taking_over=before.lease.generation if dead else None)
+        if before.record.state == "ended":
+            if dead:  # it died before it let go: nobody owns the session any more
+                await store.release(Lease(session_id, before.lease.generation))
+            raise SessionRefused(f"session {session_id} has ended; there is nothing to drive")
+        lease = await store.acquire(session_id, this_driver(), taking_over=before.lease.generation if dead else None)
         seams.reached("acquired")
-        snapshot = await store.snapshot(session_id)
+        try:
+            return await cls._take_over(host, store, lease, _fate(last, dead), on_deliverable, clock)
+        except (LeaseLost, NotOwner) as error:
+            await _let_go(store, lease)
+            if isinstance(error, NotOwner) and (await store.snapshot(session_id)).lease.generation == lease.generation:
+                raise  # nobody else owns the session: the owner file on the host was edited
+            raise LeaseHeld(session_id, lease.generation + 1, "a driver that came right after this one") from error
+        except BaseException:
+            await _let_go(store, lease)
+            raise
+
+    @classmethod
+    async def _take_over(
+        cls,
+        host: SessionHost,
+        store: Store,
+        lease: Lease,
+        fate: Fate,
+        on_deliverable: DeliverableHook | None,
+        clock: Clock,
+    ) -> "Session":
+        snapshot = await store.snapshot(lease.session)
         record = snapshot.record
         writer = JournalWriter(store, lease, snapshot, Redactor.of_environment(os.environ), clock)
+        stands = snapshot.cursors.get(LOG, START)
+        if fate != "released":
+            # That driver may have handled the entry behind this place; so it is told until that entry is committed.
+            await writer.commit(cursors={DOUBTFUL: stands})
         try:
+            if record.state == "starting":
+                await _forbid_late_start(host, record)
             job = await Job.adopt(host, record.rundir, _owner(store, lease), clock=clock)
         except JobGone:
-            await _end_without_job(writer)
-            await store.release(lease)
+            await end_without_run(host, writer, clock)
             raise
+        writer.redact = Redactor.of_environment(os.environ, await _environment(host, record))
         seams.reached("job adopted")
-        said = [Said(DriverChanged(f"pid {me.pid} on {me.hostname}", lease.generation, _fate(last, dead)))]
+        me = this_driver()
+        said = [Said(DriverChanged(f"pid {me.pid} on {me.hostname}", lease.generation, fate))]
         if record.state == "starting":
             said.insert(0, Said(_started(record)))
         await writer.commit(*said, record={"state": "running"})
         seams.reached("adoption committed")
-        return cls(host, writer, job, snapshot, on_deliverable, redelivered=last is not None, clock=clock)
+        redelivered = fate != "released" or snapshot.cursors.get(DOUBTFUL) == stands
+        return cls(host, writer, job, snapshot, on_deliverable, redelivered=redelivered, clock=clock)
 
     @staticmethod
     async def list(store: Store, *, states: Collection[State] = ()) -> Sequence[SessionRecord]:
@@ -264,8 +301,7 @@ class Session:
         try:
             return await self._drive.run()
         finally:
-            with anyio.move_on_after(RELEASE_PATIENCE, shield=True):
-                await self._writer.store.release(self._writer.lease)
+            await _let_go(self._writer.store, self._writer.lease)
             seams.reached("released")
 
     async def leave(self, reason: str) -> None:
@@ -332,17 +368,37 @@ def _names(on_deliverable: DeliverableHook | None) -> tuple[str, ...]:
     return () if on_deliverable is None else ("on_deliverable",)
 
 
-def _fate(last: Driver | None, dead: bool) -> str:
+def _fate(last: Driver | None, dead: bool) -> Fate:
     if last is None:
         return "released"
     return "died" if dead else "expired"
 
 
-async def _end_without_job(writer: JournalWriter) -> None:
-    """End a session of whose run nothing is left on the host."""
-    reason = "its directory is gone from the host, and with it all that could tell how it ended"
-    outcome = writer.record.outcome or OutcomeDocument(outcome="lost", reason=reason)
-    if writer.record.state == "starting":
-        outcome = OutcomeDocument(outcome="failed", reason="the driver died before the program was started")
-    event = SessionEnded(outcome.outcome, outcome.reason or None, outcome.summary or None, outcome.exit)
-    await writer.commit(Said(event), record={"outcome": outcome, "state": "ended"})
+async def _forbid_late_start(host: SessionHost, record: SessionRecord) -> None:
+    """Take the right to start the program, if nobody has: the start of a driver that died may still be on its way.
+
+    Raises JobGone when it could be taken: nothing was started, and nothing will be.
+    """
+    taken = await host.run_command(
+        f"umask 077; cd {quote(record.taskdir)} && mkdir -p {quote(record.rundir)} && cd {quote(record.rundir)} &&"
+        " if mkdir claim 2>/dev/null; then : >forbidden; fi && [ -e forbidden ]",
+        cwd="/",
+        timeout=30,
+    )
+    if taken.exit_code == 0:
+        raise JobGone(f"{record.rundir}: the program was not started before its driver died, and is not any more")
+
+
+async def _let_go(store: Store, lease: Lease) -> None:
+    # A lease that cannot be given back runs out by itself; what has happened to the session does not change by it.
+    with anyio.move_on_after(RELEASE_PATIENCE, shield=True), suppress(StoreError):
+        await store.release(lease)
+
+
+async def _environment(host: SessionHost, record: SessionRecord) -> dict[str, str]:
+    """What the program was given, while it runs and on Linux: the values of its secrets stand nowhere else."""
+    found = await host.run_command(
+        f'read -r pid _ <{quote(record.rundir)}/pid && cat "/proc/$pid/environ"', cwd="/", timeout=30
+    )
+    pairs = (entry.partition("=") for entry in found.stdout.split("\0"))
+    return {name: value for name, _, value in pairs if name}

@@ -63,6 +63,11 @@ def test_a_path_may_hold_any_character(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "a.db").exists()
 
 
+def test_a_fourth_slash_names_the_same_file(run: Run, tmp_path: Path) -> None:
+    assert url_of(run, f"sqlite:///{tmp_path}/x.db") == f"sqlite://{tmp_path}/x.db"
+    assert (tmp_path / "x.db").is_file()
+
+
 def test_memory_ends_with_the_block(run: Run) -> None:
     async def body() -> None:
         async with open_store("memory:") as store:
@@ -77,6 +82,7 @@ def test_memory_ends_with_the_block(run: Run) -> None:
         "",
         "sqlite:",
         "sqlite:///",
+        "sqlite:////",
         "sqlite://relative.db",
         "sqlite:relative.db",
         "memory:x",

@@ -5,71 +5,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-OPTIO = str(Path(sys.executable).parent / "optio")
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def data(self, kind: str) -> list[dict[str, object]]:
-        return [event["data"] for event in self.events if event["type"] == kind]  # type: ignore[misc]
-
-    @property
-    def ended(self) -> dict[str, object]:
-        assert self.events[-1]["type"] == "session.ended"
-        return self.data("session.ended")[0]
-
-
-class Bench:
-    """A directory to run in, with a state directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.cwd = directory / "work"
-        self.cwd.mkdir()
-        self.env = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
-        self.env.pop("OPTIO_RUN", None)
-
-    def run(self, *arguments: str, **env: str) -> Ran:
-        done = subprocess.run(
-            [OPTIO, *arguments], cwd=self.cwd, env={**self.env, **env}, capture_output=True, text=True, timeout=60
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
-
-    def script(self, script: str, *options: str) -> Ran:
-        """Run a shell script with --json."""
-        return self.run("run", "--json", *options, "--", "sh", "-c", script)
-
-    def start(self, script: str, *options: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [OPTIO, "run", "--json", *options, "--", "sh", "-c", script],
-            cwd=self.cwd,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-LOG = 'say() { echo "$1" >> "$OPTIO_LOG"; }; hand() { cat > "$OPTIO_DELIVERABLES/$1"; say "DELIVERABLE: $1"; };'
-REPLY = 'until [ -s "$OPTIO_REPLIES" ]; do :; done;'
+from optio_bench import LOG, REPLY, Bench
+from optio_bench import bench as bench
 
 
 def test_a_whole_run_from_start_to_done(bench: Bench) -> None:
@@ -340,9 +280,9 @@ def test_wrong_usage_is_exit_2_with_a_clear_message_and_changes_nothing(bench: B
     assert not Path(bench.env["XDG_STATE_HOME"]).exists()
 
 
-def test_a_state_directory_that_cannot_be_made_is_wrong_usage(bench: Bench) -> None:
+def test_a_state_directory_that_cannot_be_made_is_a_clear_error(bench: Bench) -> None:
     ran = bench.run("run", "--", "true", XDG_STATE_HOME="/proc/nowhere")
-    assert ran.code == 2
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
     assert "/proc/nowhere" in ran.err
     assert "Traceback" not in ran.err
 

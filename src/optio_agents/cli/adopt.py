@@ -1,13 +1,12 @@
 """`optio adopt`: see to it that sessions without a driver get one."""
 
-import json
-
 import click
 
-from ..driver_identity import is_proved_dead
-from ..journal import SessionRecord, Store
-from .background import start_driver
-from .stores import carry_out, json_option, record_in_brief, store_option
+from ..journal import SessionRecord, Snapshot, Store
+from .brief import driver_in_words, print_json, record_in_brief
+from .carry_out import carry_out
+from .driving import can_be_adopted, start_driver
+from .options import json_option, store_option
 
 
 @click.command()
@@ -16,7 +15,9 @@ from .stores import carry_out, json_option, record_in_brief, store_option
 @json_option
 @store_option
 def command(sessions: tuple[str, ...], everything: bool, as_json: bool, store_url: str | None) -> None:
-    """Start a driver in the background for sessions whose driver is gone. After a reboot or a crash, `--all` does.
+    """Start a driver in the background for sessions whose driver is gone, and print their IDs.
+
+    After a reboot or a crash, `--all` brings every session to its end or on its way.
 
     \b
     Examples:
@@ -27,20 +28,31 @@ def command(sessions: tuple[str, ...], everything: bool, as_json: bool, store_ur
         raise click.UsageError("name sessions, or say --all")
 
     async def adopt(store: Store) -> list[SessionRecord]:
-        wanted = [await store.resolve(each) for each in sessions]
+        if everything:
+            wanted = [each.id for each in await store.sessions(states=("starting", "running", "idle"))]
+        else:
+            wanted = [await store.resolve(each) for each in sessions]
         adopted = []
-        for record in await store.sessions(states=("starting", "running", "idle")):
-            named = record.id in wanted
-            if not named and not everything:
-                continue
-            driver = record.driver
-            if driver is not None and not is_proved_dead(driver):
-                if named:
-                    click.echo(f"{record.id} is driven by pid {driver.pid} on {driver.hostname}", err=True)
-                continue
-            start_driver(record, store.url)
-            adopted.append(record)
+        for session in wanted:
+            snapshot = await store.snapshot(session)
+            if can_be_adopted(snapshot):
+                start_driver(snapshot.record, store.url)
+                adopted.append(snapshot.record)
+            elif not everything or snapshot.record.callbacks:
+                click.echo(f"{session} is left alone: {_why_not(snapshot)}", err=True)
         return adopted
 
     for record in carry_out(adopt, store_url):
-        click.echo(json.dumps(record_in_brief(record)) if as_json else record.id)
+        if as_json:
+            print_json(record_in_brief(record))
+        else:
+            click.echo(record.id)
+
+
+def _why_not(snapshot: Snapshot) -> str:
+    record = snapshot.record
+    if record.state == "ended":
+        return "it has ended"
+    if record.callbacks:
+        return f"it was started by a program that handles {', '.join(record.callbacks)}; only that can adopt it"
+    return f"it is driven by {driver_in_words(record)}"

@@ -1,24 +1,34 @@
 """The command group: names and help. A command's own module is imported only when that command is called."""
 
+import os
+import sys
 from importlib import import_module
 
 import click
 
-COMMANDS = {
-    "adopt": "Start drivers for sessions whose driver is gone.",
-    "attach": "Watch a session, live, to its end.",
-    "cancel": "End a session, whoever drives it.",
-    "drive": "Be the driver of a session, in the background.",
-    "export": "Write a session to a file.",
-    "import": "Read a session from a file.",
-    "jobs": "List the runs on this machine.",
-    "logs": "Print the events of a session.",
-    "ls": "List sessions.",
-    "prompt": "Print the text that teaches an agent the log channel.",
-    "prune": "Forget old sessions.",
-    "reap": "Clear away what is left of runs whose directory is gone.",
-    "run": "Run a program here, follow its log, and bring its deliverables home.",
-    "show": "Show one session and its timeline.",
+SECTIONS = {
+    "Run a program": {
+        "run": "Run a program here, follow its log, and bring its deliverables home.",
+        "prompt": "Print the text that teaches an agent the log channel.",
+    },
+    "Look at sessions": {
+        "ls": "List sessions.",
+        "show": "Show one session, and why it stopped.",
+        "attach": "Watch a session, live, to its end.",
+        "logs": "Print the events of a session.",
+    },
+    "Act on sessions": {
+        "cancel": "End a session, whoever drives it.",
+        "adopt": "Start drivers for sessions whose driver is gone.",
+        "drive": "Be the driver of a session, in the background.",
+    },
+    "Keep and clear away": {
+        "export": "Write a session to a file.",
+        "import": "Read a session from a file.",
+        "prune": "Forget old sessions.",
+        "jobs": "List the runs on this machine, with or without a session.",
+        "reap": "Clear away what is left of runs whose directory is gone.",
+    },
 }
 
 
@@ -26,12 +36,12 @@ class LazyGroup(click.Group):
     """A group that knows its commands' one-line help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order of the table."""
-        return sorted(COMMANDS)
+        """The commands, in the order of the sections."""
+        return [name for section in SECTIONS.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command itself; its module is imported now."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
         module = "import_" if cmd_name == "import" else cmd_name
         command = import_module(f".{module}", __package__).command
@@ -39,15 +49,37 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their one-line help."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+        """List the commands with their one-line help, by section."""
+        width = max(map(len, self.list_commands(ctx)))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Carry out a command. It is no failure when the reader of its output has seen enough, as `head` has."""
+        # A path need not be UTF-8. Half a surrogate pair goes out as \udcff, which is what JSON writes for it.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return None
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                # Python writes what is buffered once more when it exits; that must not fail again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="optio-agents", prog_name="optio")
 def main() -> None:
     """Drive long-running coding agents, and never lose one.
+
+    A program that runs is a session. It outlives the command that started it; a session is named by its ID, or by as
+    much of it as no other begins with.
 
     \b
     Examples:

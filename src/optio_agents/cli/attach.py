@@ -3,17 +3,17 @@
 import click
 
 from ..journal import OutcomeDocument, Store
-from .attend import Attendance
-from .stores import carry_out, exit_status, here, json_option, leave_with, session_argument, store_option
-from .summary import print_summary
-from .view import choose
+from .attend import attend
+from .carry_out import carry_out, exit_status, leave_with
+from .driving import here
+from .options import json_option, session_argument, store_option
 
 
 @click.command()
 @session_argument
 @click.option(
     "--from",
-    "after",
+    "first",
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
@@ -22,11 +22,13 @@ from .view import choose
 @click.option("-v", "--verbose", is_flag=True, help="Also show the program's output and lines that are no entries.")
 @json_option
 @store_option
-def command(session: str, after: int, verbose: bool, as_json: bool, store_url: str | None) -> None:
+def command(session: str, first: int, verbose: bool, as_json: bool, store_url: str | None) -> None:
     """Watch a session, live, to its end; and drive it when its driver is gone.
 
     Ctrl-C only ends the watching: the session goes on, driven by whoever drove it, or by a driver in the background.
-    `optio cancel` ends a session. The exit status is the one that `optio run` would have had.
+    `optio cancel` ends a session.
+
+    Exit status: the one that `optio run` would have had; 130 when the watching was ended before the session.
 
     \b
     Examples:
@@ -34,19 +36,8 @@ def command(session: str, after: int, verbose: bool, as_json: bool, store_url: s
       optio attach 3f --json --from 1200
     """
 
-    async def attach(store: Store) -> OutcomeDocument | None:
+    async def watch(store: Store) -> OutcomeDocument | None:
         found = await store.resolve(session)
-        view = choose(json=as_json, verbose=verbose)
-        watching = Attendance(
-            store, here(), view, found, after=after - 1, verbose=verbose and not as_json, signals_cancel=False
-        )
-        try:
-            outcome = await watching.run()
-        finally:
-            view.close()
-        if outcome is not None and not as_json:
-            print_summary(await store.snapshot(found))
-        return outcome
+        return await attend(store, here(), found, first=first, json=as_json, verbose=verbose, signals_cancel=False)
 
-    outcome = carry_out(attach, store_url)
-    leave_with(0 if outcome is None else exit_status(outcome))
+    leave_with(exit_status(carry_out(watch, store_url)))

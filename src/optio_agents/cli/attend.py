@@ -1,167 +1,182 @@
-"""A person, or a program, that watches a session; and drives it when nobody else does."""
+"""Attending a session to its end: watching it, and driving it when nobody else does."""
 
 import posixpath
 import signal
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import anyio
+import click
 
+from optio_host.errors import HostError
 from optio_host.host import FileReset
-from optio_host.job_errors import JobGone
-from optio_host.lines import Line, LongLine
+from optio_host.lines import Line
 from optio_host.local.host import LocalHost
 
-from ..errors import CallbackMissing, LeaseHeld, LeaseLost, SessionRefused
-from ..events import Record, SessionEnded
-from ..history import follow_history
+from ..errors import CallbackMissing, JournalError, LeaseLost, StoreError
+from ..events import SessionEnded
 from ..journal import OutcomeDocument, Store
 from ..session import OUTPUT_STREAMS, OutputStream, Session
-from .background import start_driver
-from .view import View, watch
+from .audience import Audience
+from .driving import adopt_when_free, can_be_adopted, request_stop, start_driver
+from .history import history_from
+from .summary import print_summary
+from .view import choose_view
 
-TRY_AGAIN = 1.0
-"""Seconds between two looks at whether the driver is still there."""
+LET_GO_WITHIN = 5.0
+"""Seconds that this process waits for itself to let go of a session, before it starts another driver anyway."""
 
 
-class Attendance:
-    """Watches one session to its end.
+async def attend(
+    store: Store,
+    host: LocalHost,
+    session: str,
+    *,
+    started: Session | None = None,
+    first: int = 1,
+    json: bool,
+    verbose: bool,
+    signals_cancel: bool,
+) -> OutcomeDocument | None:
+    """Until the session has ended: how; or until the person goes: None.
 
     Parameters:
         store: where its journal is.
         host: where it runs.
-        view: how it is shown.
         session: its id.
-        after: number of the event behind which to begin.
-        verbose: the program's output is shown, too.
+        started: the session, when this process has just started it and owns it.
+        first: number of the event to begin with.
+        json: show it to a program.
+        verbose: show the program's output, too.
         signals_cancel: Ctrl-C ends the session; else it only ends the watching. A closed terminal never ends it.
     """
+    began = (await store.snapshot(session)).record.created
+    audience = Audience(choose_view(began, json=json, verbose=verbose))
+    try:
+        outcome = await _Attendance(store, host, audience, session, started, signals_cancel).run(
+            first, OUTPUT_STREAMS if verbose and not json else ()
+        )
+    finally:
+        await audience.close()
+    if outcome is not None and not json:
+        await audience.tell(print_summary, await store.snapshot(session))
+    return outcome
 
+
+class _Attendance:
     def __init__(
         self,
         store: Store,
         host: LocalHost,
-        view: View,
+        audience: Audience,
         session: str,
-        *,
-        after: int = 0,
-        verbose: bool = False,
-        signals_cancel: bool = False,
+        started: Session | None,
+        signals_cancel: bool,
     ) -> None:
         self._store = store
         self._host = host
-        self._view = view
+        self._audience = audience
         self._session = session
-        self._after = after
-        self._verbose = verbose
+        self._driving = started
+        self._let_go = anyio.Event()
         self._signals_cancel = signals_cancel
-        self._driving: Session | None = None
-        self._output_ended = anyio.Event()
+        self._ended = anyio.Event()
         self._detached = False
 
-    async def run(self, started: Session | None = None) -> OutcomeDocument | None:
-        """Until the session has ended: how; or until the person goes: None.
-
-        Parameters:
-            started: the session, when this process has just started it and owns it.
-        """
-        failure: Exception | None = None
-        driven = anyio.Event()
+    async def run(self, first: int, streams: tuple[OutputStream, ...]) -> OutcomeDocument | None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._obey_signals, tasks.cancel_scope)
-
-            async def drive() -> None:
-                nonlocal failure
-                try:
-                    await self._drive(started)
-                except Exception as error:
-                    failure = error  # raised outside of the group, which would wrap it
-                    tasks.cancel_scope.cancel()
-                driven.set()
-
-            tasks.start_soon(drive)
-            output = {stream: self._output(stream) for stream in OUTPUT_STREAMS} if self._verbose else {}
-            async with aclosing(follow_history(self._store, self._session, self._after)) as records:
-                await watch(self._view, self._noticing_the_end(records), output)
-            await driven.wait()
+            async with anyio.create_task_group() as lasting:
+                lasting.start_soon(self._drive)
+                lasting.start_soon(self._show_events, first)
+                for stream in streams:
+                    lasting.start_soon(self._show_output, stream)
             tasks.cancel_scope.cancel()
-        if failure is not None and not self._detached:
-            raise failure
         return None if self._detached else (await self._store.snapshot(self._session)).record.outcome
 
-    async def _noticing_the_end(self, records: AsyncGenerator[Record]) -> AsyncGenerator[Record]:
-        """The records; the last one tells the readers of the output that nothing more is written."""
-        async for record in records:
-            if isinstance(record.event, SessionEnded):
-                self._output_ended.set()
-            yield record
+    async def _show_events(self, first: int) -> None:
+        async with aclosing(history_from(self._store, self._session, first)) as records:
+            async for record in records:
+                if isinstance(record.event, SessionEnded):
+                    self._ended.set()
+                await self._audience.show(record)
+        self._ended.set()
 
-    async def _output(self, stream: OutputStream) -> AsyncGenerator[Line | LongLine]:
+    async def _show_output(self, stream: OutputStream) -> None:
         record = (await self._store.snapshot(self._session)).record
         path = posixpath.join(record.rundir, stream)
-        async with aclosing(self._host.follow(path, until=self._output_ended)) as lines:
+        async with aclosing(self._host.follow(path, until=self._ended)) as lines:
             async for line, _ in lines:
                 if not isinstance(line, FileReset):
-                    yield line
+                    text = (line.data if isinstance(line, Line) else line.head).decode("utf-8", "replace")
+                    await self._audience.output(stream, text)
 
-    async def _drive(self, started: Session | None) -> None:
+    async def _drive(self) -> None:
         """Drive it while nobody else does: from the start, or once the driver there was is gone."""
-        session = started
-        while True:
-            if session is not None:
-                self._driving = session
+        try:
+            while not self._detached:
+                self._driving = self._driving or await adopt_when_free(self._host, self._store, self._session)
+                if self._driving is None:
+                    return
                 try:
-                    await session.wait()
+                    await self._driving.wait()
                     return
                 except LeaseLost:
-                    self._view.note("another driver has taken over; watching on")
+                    await self._audience.note("another driver has taken over; watching on")
                 finally:
                     self._driving = None
-            session = await self._taken_over()
-            if session is None:
-                return
-
-    async def _taken_over(self) -> Session | None:
-        """The session, once there is nobody else to drive it; None when it has ended or is not for this process."""
-        while True:
-            try:
-                return await Session.adopt(self._host, self._store, self._session)
-            except LeaseHeld:
-                await anyio.sleep(TRY_AGAIN)
-            except SessionRefused:
-                return None
-            except JobGone:
-                return None  # its end has been written
-            except CallbackMissing as error:
-                self._view.note(str(error))
-                return None
+        except CallbackMissing as error:
+            await self._audience.note(str(error))
+        except (JournalError, HostError, OSError) as error:
+            raise click.ClickException(
+                f"session {self._session} cannot be driven from here any more; its program goes on, and "
+                f"`optio attach {self._session}` comes back to it: {error}"
+            ) from error
+        finally:
+            self._let_go.set()
 
     async def _obey_signals(self, all_of_it: anyio.CancelScope) -> None:
+        asked = False
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-            stopping = False
             async for number in received:
-                session = self._driving
-                if number == signal.SIGHUP or not self._signals_cancel:
-                    await self._detach(session, f"detached by {signal.Signals(number).name}")
+                name = signal.Signals(number).name
+                # Nobody could come back to a journal that ends with this process.
+                if not self._signals_cancel or (number == signal.SIGHUP and self._store.url != "memory:"):
+                    with anyio.CancelScope(shield=True):
+                        await self._detach(name)
                     all_of_it.cancel()
                     return
-                if session is None:
-                    continue
-                if stopping:
-                    await session.kill()
-                else:
-                    stopping = True
-                    self._view.note("stopping the program and everything it started; Ctrl-C again kills it at once")
-                    await session.cancel(f"stopped by {signal.Signals(number).name}")
+                if not await self._stop(name, again=asked):
+                    all_of_it.cancel()  # it has ended; only what we print is still waited for
+                    return
+                asked = True
 
-    async def _detach(self, session: Session | None, reason: str) -> None:
-        """Go away; if this process drives the session, another one does so from now on."""
+    async def _stop(self, name: str, *, again: bool) -> bool:
+        """End the session; False when it has ended."""
+        if not again:
+            await self._audience.note("stopping the program and everything it started; Ctrl-C again kills it at once")
+        reason = f"killed ({name} again)" if again else f"interrupted ({name})"
+        try:
+            return await request_stop(self._store, self._session, reason, force=again)
+        except StoreError as error:
+            if self._driving is None:
+                raise
+            await self._audience.note(f"killing the program, since the journal does not take a gentler end: {error}")
+            await self._driving.kill()
+            return True
+
+    async def _detach(self, name: str) -> None:
+        """Go away; if nobody else drives the session then, a driver in the background does."""
         self._detached = True
-        self._view.close()
-        if session is not None:
-            await session.leave(reason)
-            record = session.record
-            await self._store.release(session.lease)
-            pid = start_driver(record, self._store.url)
-            self._view.note(f"session {record.id} goes on without this terminal (driver: pid {pid})")
-        self._view.note(f"to come back: optio attach {self._session}")
+        await self._audience.close()
+        if self._driving is not None:
+            try:
+                await self._driving.leave(f"detached by {name}")
+            except JournalError as error:
+                await self._audience.note(str(error))
+            with anyio.move_on_after(LET_GO_WITHIN):
+                await self._let_go.wait()
+        snapshot = await self._store.snapshot(self._session)
+        if can_be_adopted(snapshot):
+            pid = start_driver(snapshot.record, self._store.url)
+            await self._audience.note(f"session {self._session} goes on without this terminal (driver: pid {pid})")
+        await self._audience.note(f"to come back: optio attach {self._session}")

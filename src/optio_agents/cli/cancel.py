@@ -1,18 +1,18 @@
 """`optio cancel`: end a session, whoever drives it."""
 
-import os
-import socket
+from contextlib import suppress
 
 import anyio
 import click
 
-from optio_host.job_errors import JobGone
-
-from ..errors import LeaseHeld, SessionRefused
+from ..errors import LeaseLost
 from ..history import follow_history
-from ..journal import OutcomeDocument, Store
-from ..session import Session
-from .stores import carry_out, here, session_argument, store_option
+from ..journal import SessionRecord, Store
+from .brief import print_json, record_in_brief
+from .carry_out import carry_out
+from .driving import adopt_when_free, here, request_stop
+from .options import json_option, session_argument, store_option
+from .visible import visible
 
 PATIENCE = 60.0
 """Seconds in which a session must have ended that was told to."""
@@ -22,9 +22,12 @@ PATIENCE = 60.0
 @session_argument
 @click.option("--force", is_flag=True, help="Kill at once, without the time to end by itself.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the timeline.")
+@json_option
 @store_option
-def command(session: str, force: bool, reason: str, store_url: str | None) -> None:
+def command(session: str, force: bool, reason: str, as_json: bool, store_url: str | None) -> None:
     """End a session: TERM to its program and everything that it started, then KILL. Waits until it is gone.
+
+    A session that has ended stays as it is, which is no error.
 
     \b
     Examples:
@@ -32,36 +35,37 @@ def command(session: str, force: bool, reason: str, store_url: str | None) -> No
       optio cancel 3f --force --reason "wrong branch"
     """
 
-    async def cancel(store: Store) -> OutcomeDocument | None:
+    async def cancel(store: Store) -> tuple[SessionRecord, bool]:
         found = await store.resolve(session)
-        sender = f"pid {os.getpid()} on {socket.gethostname()}"
-        try:
-            await store.put(found, "cancel", {"force": force, "reason": reason}, sender=sender)
-        except SessionRefused:
-            return None
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_drive_if_nobody_does, store, found)
-                async for _ in follow_history(store, found):
-                    pass
-                tasks.cancel_scope.cancel()
-        return (await store.snapshot(found)).record.outcome
+        asked = await request_stop(store, found, reason, force=force)
+        with anyio.move_on_after(PATIENCE if asked else 0):
+            await _see_it_end(store, found)
+        return (await store.snapshot(found)).record, asked
 
-    outcome = carry_out(cancel, store_url)
-    if outcome is None:
-        click.echo(f"session {session} had ended before")
-    else:
-        click.echo(f"{outcome.outcome}: {outcome.reason or outcome.summary}")
+    record, asked = carry_out(cancel, store_url)
+    if record.outcome is None or record.state != "ended":
+        raise click.ClickException(
+            f"session {record.id} was told to end and has not within {PATIENCE:g} s; `optio show {record.id}` says more"
+        )
+    if as_json:
+        print_json(record_in_brief(record))
+        return
+    ended = record.outcome.outcome + (
+        f": {visible(why)}" if (why := record.outcome.reason or record.outcome.summary) else ""
+    )
+    click.echo(ended if asked else f"session {record.id} had ended before: {ended}")
+
+
+async def _see_it_end(store: Store, session: str) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_drive_if_nobody_does, store, session)
+        async for _ in follow_history(store, session):
+            pass
+        tasks.cancel_scope.cancel()
 
 
 async def _drive_if_nobody_does(store: Store, session: str) -> None:
-    while True:
-        try:
-            adopted = await Session.adopt(here(), store, session, without_callbacks=True)
-        except LeaseHeld:
-            await anyio.sleep(1)
-            continue
-        except (SessionRefused, JobGone):
-            return
-        await adopted.wait()
-        return
+    adopted = await adopt_when_free(here(), store, session, without_callbacks=True)
+    if adopted is not None:
+        with suppress(LeaseLost):  # whoever drives it now takes the request up
+            await adopted.wait()

@@ -6,13 +6,14 @@ from contextlib import suppress
 import anyio
 import click
 
-from optio_host.job_errors import JobGone
-
-from ..errors import LeaseHeld, LeaseLost, SessionRefused
-from ..journal import Store
+from ..errors import LeaseLost
+from ..journal import SessionRecord, Store
 from ..journal.lease import LEASE_TTL
 from ..session import Session
-from .stores import carry_out, here, session_argument, store_option
+from .brief import print_json, record_in_brief
+from .carry_out import carry_out
+from .driving import adopt_when_free, here
+from .options import json_option, session_argument, store_option
 
 PATIENCE = 2 * LEASE_TTL
 """Seconds to wait for a driver before this one to be gone."""
@@ -20,8 +21,9 @@ PATIENCE = 2 * LEASE_TTL
 
 @click.command()
 @session_argument
+@json_option
 @store_option
-def command(session: str, store_url: str | None) -> None:
+def command(session: str, as_json: bool, store_url: str | None) -> None:
     """Drive a session to its end, without showing anything. `optio run --detach` starts this by itself.
 
     It waits a while for a driver that is there already, and exits without an error if that one stays. TERM makes it let
@@ -32,32 +34,32 @@ def command(session: str, store_url: str | None) -> None:
       nohup optio drive 3f &
     """
 
-    async def drive(store: Store) -> None:
+    async def drive(store: Store) -> SessionRecord:
         found = await store.resolve(session)
-        with anyio.move_on_after(PATIENCE):
-            while True:
-                try:
-                    await _drive(await Session.adopt(here(), store, found))
-                except LeaseHeld:
-                    await anyio.sleep(1)
-                    continue
-                except (SessionRefused, JobGone):
-                    pass  # it has ended
-                return
+        await drive_session(store, found)
+        return (await store.snapshot(found)).record
 
-    carry_out(drive, store_url)
+    record = carry_out(drive, store_url)
+    if as_json:
+        print_json(record_in_brief(record))
 
 
-async def _drive(session: Session) -> None:
+async def drive_session(store: Store, session: str) -> None:
+    """Drive it until it ends, or somebody else does, or TERM comes."""
+    adopted: Session | None = None
+    with anyio.move_on_after(PATIENCE):
+        adopted = await adopt_when_free(here(), store, session)
+    if adopted is None:
+        return
     async with anyio.create_task_group() as tasks:
-
-        async def obey() -> None:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-                async for number in received:
-                    await session.leave(f"the driver was stopped by {signal.Signals(number).name}")
-                    return
-
-        tasks.start_soon(obey)
+        tasks.start_soon(_leave_when_told, adopted)
         with suppress(LeaseLost):  # somebody else drives it now, which is as good
-            await session.wait()
+            await adopted.wait()
         tasks.cancel_scope.cancel()
+
+
+async def _leave_when_told(session: Session) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async for number in received:
+            await session.leave(f"the driver was stopped by {signal.Signals(number).name}")
+            return

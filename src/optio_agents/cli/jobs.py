@@ -1,56 +1,70 @@
 """`optio jobs`: what runs on this machine, by the index that is kept there, with or without a journal."""
 
 import dataclasses
-import json
+from typing import assert_never
 
 import click
 
 from optio_host.job_index import JobEntry, jobs
-from optio_host.job_state import Ended, JobState, Unknown
+from optio_host.job_state import Ended, Ending, JobState, Running, RunningUnsupervised, Unknown
 from optio_host.outcome import describe
 
-from .stores import carry_out_here, here, json_option
+from .brief import print_json
+from .carry_out import carry_out_here
+from .driving import here
+from .options import json_option, unused_store_option
 from .visible import visible
 
 
 @click.command()
 @json_option
+@unused_store_option
 def command(as_json: bool) -> None:
-    """List the runs on this machine, each with its state: alive, ended, or unknown with what can be said of why.
+    """List the runs on this machine, each with its state: running, ended, or unknown with what can be said of why.
 
     \b
     Examples:
       optio jobs
       optio jobs --json | jq 'select(.state == "unknown")'
     """
-    for entry in carry_out_here(lambda: jobs(here())):
+    found = carry_out_here(lambda: jobs(here()))
+    for entry in found:
+        state, detail = _state(entry.state)
         if as_json:
-            click.echo(json.dumps(_brief(entry), ensure_ascii=False))
+            print_json(
+                {
+                    "id": entry.id,
+                    "rundir": entry.rundir,
+                    "session": _session(entry),
+                    "state": state,
+                    "detail": detail or None,
+                    "processes": [dataclasses.asdict(each) for each in entry.processes],
+                }
+            )
         else:
-            state, detail = _state(entry.state)
-            click.echo(f"{entry.id[:10]}  {state:12} {visible(entry.rundir)}  {visible(detail)}".rstrip())
+            shown = f"{state}: {detail}" if detail else state
+            left = f"; {len(entry.processes)} processes still run, `optio reap` ends them" if entry.processes else ""
+            click.echo(f"{entry.id[:10]}  {visible(_session(entry) or '-'):10}  {shown}{left}  {visible(entry.rundir)}")
+    if not found and not as_json:
+        click.echo("no runs")
 
 
-def _brief(entry: JobEntry) -> dict[str, object]:
-    state, detail = _state(entry.state)
+def _session(entry: JobEntry) -> str | None:
     words = entry.owner.split(" ")
-    return {
-        "id": entry.id,
-        "rundir": entry.rundir,
-        "session": words[1] if len(words) == 3 else None,
-        "state": state,
-        "detail": detail or None,
-        "processes": [dataclasses.asdict(each) for each in entry.processes],
-    }
+    return words[1] if len(words) == 3 else None
 
 
 def _state(state: JobState) -> tuple[str, str]:
     match state:
+        case Running():
+            return "running", ""
+        case RunningUnsupervised():
+            return "running", "its supervisor is gone, so its exit status will not be known"
+        case Ending():
+            return "ending", ""
         case Ended(outcome, reason):
             return "ended", describe(outcome) + ("" if reason == "none" else f" ({reason})")
         case Unknown(reason):
             return "unknown", reason
         case _:
-            return {"Running": "running", "RunningUnsupervised": "unsupervised", "Ending": "ending"}[
-                type(state).__name__
-            ], ""
+            assert_never(state)

@@ -1,12 +1,17 @@
 """`optio ls`: the sessions in the journal."""
 
-import json
+import sys
+import time
 
 import click
 
 from ..journal import SessionRecord, Store
-from .stores import carry_out, json_option, record_in_brief, store_option
-from .visible import ago, visible
+from .brief import driver_in_words, print_json, record_in_brief
+from .carry_out import carry_out
+from .options import json_option, store_option
+from .visible import span, visible
+
+DAY = 86_400
 
 
 @click.command()
@@ -14,12 +19,14 @@ from .visible import ago, visible
 @json_option
 @store_option
 def command(everything: bool, as_json: bool, store_url: str | None) -> None:
-    """List sessions, the latest last.
+    """List sessions, the latest last: how each stands, how long ago it was started, who drives it, and how it ended.
+
+    With --json, all of them, however long ago they ended.
 
     \b
     Examples:
       optio ls
-      optio ls --all --json | jq -r 'select(.outcome == "failed").id'
+      optio ls --json | jq -r 'select(.outcome == "failed").id'
     """
 
     async def ls(store: Store) -> list[SessionRecord]:
@@ -28,34 +35,36 @@ def command(everything: bool, as_json: bool, store_url: str | None) -> None:
     records = carry_out(ls, store_url)
     if as_json:
         for record in records:
-            click.echo(json.dumps(record_in_brief(record), ensure_ascii=False))
+            print_json(record_in_brief(record))
         return
-    _print_table(records, everything)
+    now = time.time()
+    shown = [each for each in records if everything or each.state != "ended" or now - each.updated < DAY]
+    if shown:
+        _print_table(shown, now)
+    if not records:
+        click.echo("no sessions")
+    elif len(shown) < len(records):
+        # On stderr: what is on stdout is one line for each session.
+        click.echo(f"{len(records) - len(shown)} that ended more than a day ago are not shown; --all does", err=True)
 
 
-def _print_table(records: list[SessionRecord], everything: bool) -> None:
-    import time
-
+def _print_table(records: list[SessionRecord], now: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    now = time.time()
-    shown = [each for each in records if everything or each.state != "ended" or now - each.updated < 86_400]
-    if not shown:
-        click.echo("no sessions" if not records else "no sessions of today; --all shows those that ended before")
-        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ID", "STATE", "AGENT", "HOST", "AGE", "DRIVER", "WHY"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "WHY")
-    for record in shown:
-        brief = record_in_brief(record)
+    for heading in ("ID", "STATE", "AGENT", "HOST", "AGE", "DRIVER", "END"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for record in records:
+        outcome = record.outcome
         table.add_row(
-            record.id,
-            str(brief["outcome"] or record.state),
+            visible(record.id),
+            visible(outcome.outcome) if outcome and record.state == "ended" else record.state,
             visible(record.agent),
             visible(record.host),
-            ago(now - record.created),
-            visible(str(brief["driver"] or "-")),
-            visible(str(brief["reason"] or "")),
+            span(now - record.created),
+            visible(driver_in_words(record)),
+            visible(outcome.reason or outcome.summary) if outcome else "",
         )
-    Console(highlight=False, markup=False).print(table)
+    # Into a pipe, nothing is cut off.
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 10_000).print(table)

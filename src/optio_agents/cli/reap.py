@@ -1,28 +1,63 @@
 """`optio reap`: clear away what is left of runs whose directory is gone."""
 
+from typing import assert_never
+
 import click
 
-from optio_host.job_index import jobs, reap, stop_orphan
+from optio_host.job_index import JobEntry, forget, jobs, stop_orphan
 from optio_host.job_state import Unknown
+from optio_host.job_stop import Gone, Survivors, Unproven
 
-from .stores import carry_out_here, here
+from .brief import print_json
+from .carry_out import carry_out_here
+from .driving import here
+from .options import json_option, unused_store_option
+from .visible import visible
 
 
 @click.command()
-def command() -> None:
+@json_option
+@unused_store_option
+def command(as_json: bool) -> None:
     """End what still runs of runs whose directory was removed, and forget them. Every other run is left alone.
+
+    Exit status: 1 when something could not be ended.
 
     \b
     Example:
       optio reap
     """
 
-    async def clear() -> tuple[str, ...]:
+    async def clear() -> list[tuple[JobEntry, str]]:
         host = here()
-        for entry in await jobs(host):
-            if entry.state == Unknown("directory gone") and entry.processes:
-                await stop_orphan(host, entry)
-        return await reap(host)
+        return [(entry, await _clear(entry)) for entry in await jobs(host) if entry.state == Unknown("directory gone")]
 
-    reaped = carry_out_here(clear)
-    click.echo(f"{len(reaped)} runs forgotten" + "".join(f"\n  {each}" for each in reaped))
+    cleared = carry_out_here(clear)
+    for entry, problem in cleared:
+        if as_json:
+            print_json(
+                {"id": entry.id, "rundir": entry.rundir, "stopped": len(entry.processes), "problem": problem or None}
+            )
+        else:
+            stopped = f", {len(entry.processes)} processes ended" if entry.processes else ""
+            click.echo(f"{entry.id[:10]}  {visible(entry.rundir)}: " + (visible(problem) or f"forgotten{stopped}"))
+    if not cleared and not as_json:
+        click.echo("nothing to clear away")
+    if any(problem for _, problem in cleared):
+        raise SystemExit(1)
+
+
+async def _clear(entry: JobEntry) -> str:
+    """End and forget a run; what prevented it, or ""."""
+    host = here()
+    proof = await stop_orphan(host, entry) if entry.processes else Gone()
+    match proof:
+        case Gone():
+            await forget(host, entry.id)
+            return ""
+        case Survivors(processes):
+            return "still running after KILL: " + ", ".join(f"{each.name} (pid {each.pid})" for each in processes)
+        case Unproven(reason):
+            return f"it could not be proved that nothing of it is left: {reason}"
+        case _:
+            assert_never(proof)

@@ -1,6 +1,6 @@
 """`optio run`: a program on this machine, from its start to its end."""
 
-import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -14,14 +14,18 @@ from optio_host.paths import ensure_private_dir, state_dir
 
 from ..drive import GRACE
 from ..journal import Limits, OutcomeDocument, Store, new_id
+from ..journal.lease import LEASE_TTL
 from ..landing import Landing
 from ..session import Session
-from .attend import Attendance
-from .background import start_driver
-from .options import Duration, Size, environment
-from .stores import LOCAL, carry_out, exit_status, here, leave_with, record_in_brief, store_option
-from .summary import print_summary
-from .view import choose
+from .attend import attend
+from .brief import print_json, record_in_brief
+from .carry_out import carry_out, exit_status, leave_with
+from .driving import LOCAL, here, start_driver
+from .environment import environment
+from .options import Duration, Size, store_option
+
+LIMIT = Duration(least=0.001, because="nothing could run at all")
+ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for up to {LEASE_TTL:g}s")
 
 
 @click.command()
@@ -39,11 +43,13 @@ from .view import choose
     metavar="DIR",
     help="Where deliverables land. Default: ./optio-<id>/",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one event a line as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one event a line as JSON; with --detach, the session.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the program's output and lines that are no entries.")
-@click.option("-d", "--detach", is_flag=True, help="Return at once; a driver in the background goes on.")
-@click.option("--timeout", type=Duration(), metavar="T", help="Stop it after this long (90, 90s, 15m, 2h): failed.")
-@click.option("--idle", type=Duration(), metavar="T", help="Stop it after this long without any sign of life: failed.")
+@click.option(
+    "-d", "--detach", is_flag=True, help="Print the session's ID and return; a driver in the background goes on."
+)
+@click.option("--timeout", type=LIMIT, metavar="T", help="Stop it after this long (90, 90s, 15m, 2h): failed.")
+@click.option("--idle", type=LIMIT, metavar="T", help="Stop it after this long without any sign of life: failed.")
 @click.option(
     "--grace",
     type=Duration(),
@@ -54,7 +60,7 @@ from .view import choose
 )
 @click.option(
     "--orphan-timeout",
-    type=Duration(),
+    type=ORPHAN_TIMEOUT,
     metavar="T",
     help="Stop it on its host when no driver was there for this long. Default: never.",
 )
@@ -112,19 +118,21 @@ def command(
     It outlives this command: when this is killed, or its terminal is closed, the program goes on, and `optio attach`
     comes back to it. Ctrl-C ends it, with everything that it started; a second Ctrl-C kills it at once.
 
-    Exit status: 0 done, 1 failed, 2 wrong usage, 3 lost, 130 interrupted.
+    Exit status: 0 done, 1 failed (or it could not be started), 2 wrong usage, 3 lost, 130 interrupted.
 
     \b
     Examples:
       optio run -- ./nightly-report.sh
       optio run --in ~/src/app --timeout 2h -- my-agent "Fix the failing test"
-      optio run --detach --notify 'mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
+      optio run --detach --notify 'echo "$OPTIO_TEXT" | mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
       optio run --json --env API_KEY -- ./job.sh | jq -c 'select(.type == "deliverable")'
     """
     if not program:
         raise click.UsageError("no program given; write it behind --, as in: optio run -- ./job.sh")
     if scratch and directory:
         raise click.UsageError("--scratch and --in exclude each other: a scratch directory is the session's own")
+    if detach and store_url == "memory:":
+        raise click.UsageError("--detach needs a store that outlives this command, and memory: does not")
     additions = environment(assignments, files)
     session_id = new_id()
     cwd = os.path.join(state_dir(), session_id, "workdir") if scratch else os.path.abspath(directory or ".")
@@ -132,11 +140,11 @@ def command(
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
     try:
         anyio.run(Landing(landing).prepare)
-        ensure_private_dir(state_dir())
     except (HostError, OSError) as error:
         raise click.UsageError(str(error)) from error
 
     async def run(store: Store) -> OutcomeDocument | None:
+        ensure_private_dir(state_dir())
         host = here()
         session = await Session.start(
             host,
@@ -149,9 +157,7 @@ def command(
             session_id=session_id,
             host_name=LOCAL,
             limits=Limits(wall=timeout, idle=idle, grace=grace),
-            job_limits=JobLimits(
-                no_driver=round(orphan_timeout or 0), spool_bytes=max_output or 0, free_bytes=min_free or 0
-            ),
+            job_limits=_job_limits(orphan_timeout, max_output, min_free),
             notify=notify,
             make_cwd=scratch,
         )
@@ -159,20 +165,26 @@ def command(
             await session.leave("detached from the start")
             await store.release(session.lease)
             start_driver(session.record, store.url)
-            click.echo(json.dumps(record_in_brief(session.record)) if as_json else session.id)
+            if as_json:
+                print_json(record_in_brief((await store.snapshot(session_id)).record))
+            else:
+                click.echo(session_id)
             return None
-        view = choose(json=as_json, verbose=verbose)
-        watching = Attendance(store, host, view, session_id, verbose=verbose and not as_json, signals_cancel=True)
-        try:
-            outcome = await watching.run(session)
-        finally:
-            view.close()
-        if outcome is not None and not as_json:
-            print_summary(await store.snapshot(session_id))
-        return outcome
+        return await attend(
+            store, host, session_id, started=session, json=as_json, verbose=verbose, signals_cancel=True
+        )
 
     outcome = carry_out(run, store_url)
-    leave_with(0 if outcome is None else exit_status(outcome))
+    leave_with(0 if detach else exit_status(outcome))
+
+
+def _job_limits(orphan_timeout: float | None, max_output: int | None, min_free: int | None) -> JobLimits:
+    return JobLimits(
+        no_driver=math.ceil(orphan_timeout or 0),
+        spool_bytes=max_output or 0,
+        free_bytes=min_free or 0,
+        check_every=2,  # a program may fill a disk in seconds
+    )
 
 
 def _check_program(name: str, cwd: str, additions: dict[str, str]) -> None:

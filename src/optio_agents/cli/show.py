@@ -1,6 +1,7 @@
 """`optio show`: one session, and how it came to where it is."""
 
 import json
+import time
 
 import click
 
@@ -8,7 +9,10 @@ from ..events import (
     Attention,
     DriverChanged,
     DriverLeft,
+    ErrorReported,
+    Finished,
     LogReset,
+    Missing,
     Notice,
     Record,
     SessionEnded,
@@ -17,16 +21,18 @@ from ..events import (
     Status,
     StopRequested,
     event_data,
-    rfc3339,
 )
 from ..history import read_history
 from ..journal import Snapshot, Store
-from .stores import carry_out, json_option, record_in_brief, session_argument, store_option
-from .view import line
+from .brief import driver_in_words, print_json, record_in_brief
+from .carry_out import carry_out
+from .options import json_option, session_argument, store_option
+from .said import said
 from .visible import size, visible
 
 TIMELINE = (
-    SessionStarted, DriverChanged, DriverLeft, Stalled, StopRequested, Notice, LogReset, Attention, SessionEnded
+    SessionStarted, DriverChanged, DriverLeft, Stalled, StopRequested, Notice, LogReset, Attention, Finished,
+    ErrorReported, SessionEnded, Missing,
 )  # fmt: skip
 """The events that answer "why did it stop?"."""
 
@@ -57,49 +63,46 @@ def command(session: str, as_json: bool, store_url: str | None) -> None:
         return snapshot, timeline, status
 
     snapshot, timeline, status = carry_out(show, store_url)
-    if as_json:
-        document = {
+    if not as_json:
+        _print(snapshot, timeline, status)
+        return
+    print_json(
+        {
             **record_in_brief(snapshot.record),
             "status": event_data(status.event) if status else None,
             "deliverables_landed": [each.model_dump() for each in snapshot.deliverables],
             "events": snapshot.last_seq,
             "timeline": [json.loads(each.to_json()) for each in timeline],
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
-        return
-    _print(snapshot, timeline, status)
+    )
 
 
 def _print(snapshot: Snapshot, timeline: list[Record], status: Record | None) -> None:
-    brief = record_in_brief(snapshot.record)
-    outcome = snapshot.record.outcome
+    record = snapshot.record
+    outcome = record.outcome if record.state == "ended" else None
     rows = {
-        "session": snapshot.record.id,
-        "state": brief["outcome"] or brief["state"],
-        "reason": brief["reason"],
+        "session": record.id,
+        "state": outcome.outcome if outcome else record.state,
+        "reason": outcome.reason if outcome else None,
         "summary": outcome.summary if outcome else None,
-        "status": line(status.event, verbose=True) if status else None,
-        "command": " ".join(snapshot.record.command),
-        "directory": snapshot.record.cwd,
-        "driver": brief["driver"],
-        "created": brief["created"],
-        "updated": brief["updated"],
-        "log and output": snapshot.record.taskdir,
-        "deliverables": snapshot.record.deliverables_dir if snapshot.deliverables else None,
+        "status": said(status, verbose=True) if status else None,
+        "command": " ".join(record.command),
+        "directory": record.cwd,
+        "driver": driver_in_words(record),
+        "created": _local_time(record.created),
+        "updated": _local_time(record.updated),
+        "log and output": record.taskdir,
+        "deliverables": record.deliverables_dir if snapshot.deliverables else None,
     }
     for name, value in rows.items():
         if value:
-            click.echo(f"{name:15} {visible(str(value).strip())}")
+            click.echo(f"{name:15} {visible(value.strip())}")
     for each in snapshot.deliverables:
         click.echo(f"{'':15}   {size(each.size):>7}  {visible(each.name)}")
     click.echo("timeline")
-    for record in timeline:
-        click.echo(f"  {rfc3339(record.time)}  {_said(record)}")
+    for event in timeline:
+        click.echo(f"  {_local_time(event.time):19}  {said(event, verbose=True)}")
 
 
-def _said(record: Record) -> str:
-    if isinstance(record.event, SessionEnded):
-        event = record.event
-        why = event.summary if event.outcome == "done" else event.reason
-        return event.outcome + (f": {visible(why)}" if why else "")
-    return line(record.event, verbose=True) or "started"
+def _local_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""

@@ -26,14 +26,14 @@ def print_summary(snapshot: Snapshot) -> None:
     seconds = record.updated - record.created
     took = time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds >= 60 else f"{seconds:.1f} s"
     why = outcome.summary if outcome.outcome == "done" else outcome.reason
-    word = click.style(outcome.outcome, fg="green" if outcome.outcome == "done" else "red", bold=True)
+    word = click.style(visible(outcome.outcome), fg="green" if outcome.outcome == "done" else "red", bold=True)
     click.echo(f"{word} after {took}" + (f": {visible(why)}" if why else ""))
     landed = {each.path: each.size for each in snapshot.deliverables}
     if landed:
-        click.echo(f"deliverables in {record.deliverables_dir}:")
+        click.echo(f"deliverables in {visible(record.deliverables_dir)}:")
         for path, count in landed.items():
             click.echo(f"  {size(count):>7}  {visible(os.path.relpath(path, record.deliverables_dir))}")
-    click.echo(f"session {record.id}: log and output in {record.taskdir}")
+    click.echo(f"session {record.id}: log and output in {visible(record.taskdir)}")
 
 
 def _print_last_output(rundir: str) -> None:
@@ -46,7 +46,7 @@ def _print_last_output(rundir: str) -> None:
         except OSError:
             continue  # the directory was removed; the summary says where it was
         if lines:
-            click.echo(f"the last of its {stream} ({path}):")
+            click.echo(f"the last of its {stream} ({visible(path)}):")
             for line in lines:
                 click.echo(f"  {visible(line)}")
             return

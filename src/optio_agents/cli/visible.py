@@ -24,11 +24,11 @@ def _shown(character: str) -> str:
     return character.encode("ascii", "backslashreplace").decode() if character > "\x7f" else f"\\x{ord(character):02x}"
 
 
-def ago(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A length of time for a person: 12 s, 5 min, 3 h, 4 d."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
+            return f"{seconds // length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
 
 

@@ -27,13 +27,20 @@ def without_password(url: str) -> str:
     return f"{scheme}:..." if colon and scheme.isalnum() else "..."
 
 
+def check_url(url: str) -> None:
+    """StoreError if the URL names no store that this version knows. Opens nothing."""
+    if url != "memory:":
+        _file_named_by(url)
+
+
 @asynccontextmanager
 async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[Store]:
     """Open the store that a URL names, until the block is left.
 
     Parameters:
-        url: `sqlite:///path` for a file (the path is absolute, with %3F for a question mark and so on), `memory:` for
-            a store that ends with this block; None: what OPTIO_STORE names, else the user's own file.
+        url: `sqlite:///path` for a file (the path is absolute, with %3F for a question mark and so on; a fourth slash,
+            as SQLAlchemy wants it, changes nothing), `memory:` for a store that ends with this block; None: what
+            OPTIO_STORE names, else the user's own file.
         clock: for leases and for times that are noted.
 
     Raises:
@@ -45,12 +52,18 @@ async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> 
         from .memory import MemoryStore
 
         yield MemoryStore(clock)
-    elif url.startswith("sqlite:///") and len(url) > len("sqlite:///") and not set("?#") & set(url):
+    else:
+        path = _file_named_by(url)
         from .sqlite.store import open_sqlite
 
-        async with open_sqlite(Path(unquote(url.removeprefix("sqlite://"))), clock=clock) as store:
+        async with open_sqlite(path, clock=clock) as store:
             yield store
-    else:
+
+
+def _file_named_by(url: str) -> Path:
+    path = unquote(url.removeprefix("sqlite://")).lstrip("/")
+    if not url.startswith("sqlite:///") or not path or set("?#") & set(url):
         raise StoreError(
             f"{without_password(url)!r} names no store that this version knows; sqlite:///absolute/path and memory: do"
         )
+    return Path("/", path)
