@@ -1,6 +1,7 @@
 """Reading the history of a session: what was, then what comes, from any number on, by anybody."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 
 from .events import Missing, Record, SessionEnded, event_from
 from .journal import Page, Store
@@ -23,15 +24,27 @@ async def follow_history(store: Store, session: str, after: int = 0) -> AsyncGen
     Events that are no longer kept come as one `Missing`, with the number of the last of them. Raises SessionUnknown
     when the session is not there, or is removed meanwhile.
     """
+    async with aclosing(follow_pages(store, session, after)) as pages:
+        async for page in pages:
+            for record in page:
+                yield record
+
+
+async def follow_pages(store: Store, session: str, after: int = 0) -> AsyncGenerator[list[Record]]:
+    """The same, in pieces: what there is to read at each look."""
+    # From the last event there is, at the latest: behind the end of a session nothing comes that could end this.
+    at = min(after, max(0, (await store.snapshot(session)).last_seq - 1))
     change = 0
     while True:
-        page = await store.events(session, after=after)
-        for record in _records(session, page):
-            after = record.seq
-            yield record
-            if isinstance(record.event, SessionEnded):
+        page = await store.events(session, after=at)
+        records = list(_records(session, page))
+        if records:
+            at = records[-1].seq
+            if unread := [each for each in records if each.seq > after]:
+                yield unread
+            if isinstance(records[-1].event, SessionEnded):
                 return
-        if after >= page.last_seq:
+        if at >= page.last_seq:
             change = await store.news(session, change)
 
 

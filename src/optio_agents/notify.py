@@ -60,8 +60,7 @@ class Notifier:
             await self._queued.wait()
 
     async def notify_of_end(self, text: str) -> None:
-        """Tell of the end at once; what still waits is of no use any more, and may hang."""
-        self._waiting.clear()
+        """Tell of the end at once, past what still waits: that is of no use any more, and may hang."""
         if self._command:
             await self._call("ended", text)
 

@@ -164,7 +164,7 @@ def processes_of(taskdir: str) -> list[int]:
 
 
 def test_what_a_program_leaves_running_is_ended_and_named(bench: Bench) -> None:
-    ran = bench.script(LOG + 'sleep 300 & setsid sh -c "trap : TERM; sleep 300" & say DONE', "--grace", "0.2")
+    ran = bench.script(LOG + 'sleep 300 & setsid sh -c "trap : TERM; sleep 300" & say DONE', "--grace", "3")
     assert ran.code == 0
     assert "left processes behind" in str(ran.data("notice")[0]["message"])
     assert processes_of(str(ran.data("session.started")[0]["taskdir"])) == []

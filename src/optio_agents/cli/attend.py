@@ -14,11 +14,11 @@ from optio_host.local.host import LocalHost
 
 from ..errors import CallbackMissing, JournalError, LeaseLost, StoreError
 from ..events import SessionEnded
+from ..history import follow_pages
 from ..journal import OutcomeDocument, Store
 from ..session import OUTPUT_STREAMS, OutputStream, Session
 from .audience import Audience
 from .driving import adopt_when_free, can_be_adopted, request_stop, start_driver
-from .history import history_from
 from .summary import print_summary
 from .view import choose_view
 
@@ -94,11 +94,11 @@ class _Attendance:
         return None if self._detached else (await self._store.snapshot(self._session)).record.outcome
 
     async def _show_events(self, first: int) -> None:
-        async with aclosing(history_from(self._store, self._session, first)) as records:
-            async for record in records:
-                if isinstance(record.event, SessionEnded):
+        async with aclosing(follow_pages(self._store, self._session, first - 1)) as pages:
+            async for records in pages:
+                if isinstance(records[-1].event, SessionEnded):
                     self._ended.set()
-                await self._audience.show(record)
+                await self._audience.show(records)
         self._ended.set()
 
     async def _show_output(self, stream: OutputStream) -> None:

@@ -4,10 +4,9 @@ from contextlib import aclosing
 
 import click
 
-from ..history import read_history
+from ..history import follow_history, read_history
 from ..journal import Store
 from .carry_out import carry_out
-from .history import history_from
 from .options import json_option, session_argument, store_option
 from .view import JsonView, PlainView
 
@@ -32,7 +31,7 @@ def command(session: str, follow: bool, first: int, verbose: bool, as_json: bool
         found = await store.resolve(session)
         began = (await store.snapshot(found)).record.created
         view = JsonView() if as_json else PlainView(began, verbose=verbose, summary_follows=False)
-        records = history_from(store, found, first) if follow else read_history(store, found, first - 1)
+        records = follow_history(store, found, first - 1) if follow else read_history(store, found, first - 1)
         async with aclosing(records):
             async for record in records:
                 view.show(record)
