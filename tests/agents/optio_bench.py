@@ -130,7 +130,8 @@ class Bench:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            if process.stdout and not process.stdout.closed:
+                rest_of(process)
         left, killed = self.everything(), list[str]()
         for pid in left:  # a driver that has written the end of its session is about to exit
             wait_until_dead(pid)
@@ -175,4 +176,18 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> list[str]:
         lines.append(line)
         if wanted in line:
             return lines
-    raise AssertionError(f"it ended before {wanted!r}: {lines} {process.communicate()}")
+    raise AssertionError(f"it ended before {wanted!r}: {lines} {rest_of(process)}")
+
+
+def rest_of(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What else it prints to stdout and stderr, until it has ended.
+
+    Not `communicate`: that passes over what reading line by line has left in the buffer.
+    """
+    assert process.stdout
+    assert process.stderr
+    out, err = process.stdout.read(), process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
+    process.wait(timeout=PATIENCE)
+    return out, err

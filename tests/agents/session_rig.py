@@ -48,7 +48,7 @@ class SkippingClock(SystemClock):
             await anyio.sleep_forever()
 
     @contextmanager
-    def move_on_after(self, seconds: float | None) -> Iterator[anyio.CancelScope]:  # type: ignore[override]
+    def move_on_after(self, seconds: float | None) -> Iterator[anyio.CancelScope]:
         with anyio.move_on_after(seconds) as scope:
             self._scopes.add(scope)
             try:

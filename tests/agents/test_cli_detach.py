@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from optio_bench import GO, LOG, OPTIO, REPLY, Bench, read_until, wait_for, wait_until_dead
+from optio_bench import GO, LOG, OPTIO, REPLY, Bench, read_until, rest_of, wait_for, wait_until_dead
 from optio_bench import bench as bench
 
 
@@ -39,7 +39,7 @@ def test_a_hangup_hands_the_session_over_and_every_line_is_there_once(bench: Ben
     running = bench.start(LOG + "say 'STATUS: 1'; " + GO + "say 'STATUS: 2'; echo x | hand a; " + REPLY + "say DONE")
     session = json.loads(read_until(running, '"1"')[0])["session"]
     running.send_signal(signal.SIGHUP)
-    _, err = running.communicate(timeout=30)
+    _, err = rest_of(running)
     assert running.returncode == 130
     assert f"session {session} goes on without this terminal" in err
     assert f"to come back: optio attach {session}" in err
@@ -88,7 +88,7 @@ def test_output_that_nobody_reads_holds_up_neither_the_session_nor_a_signal(benc
     running.send_signal(number)
     if number == signal.SIGHUP:
         bench.go()
-    rest, _ = followed.communicate(timeout=30)
+    rest, _ = rest_of(followed)
     outcome = json.loads(rest.splitlines()[-1])["data"]["outcome"]
     assert outcome == ("done" if number == signal.SIGHUP else "cancelled")
     if number == signal.SIGINT:

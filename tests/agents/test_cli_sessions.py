@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from optio_bench import GO, LOG, OPTIO, Bench, read_until, wait_for
+from optio_bench import GO, LOG, OPTIO, Bench, read_until, rest_of, wait_for
 from optio_bench import bench as bench
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe"
@@ -43,7 +43,7 @@ def test_ctrl_c_of_attach_ends_only_the_watching(bench: Bench) -> None:
     watching = bench.start_optio("attach", session)
     read_until(watching, "up")
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=30)
+    _, err = rest_of(watching)
     assert watching.returncode == 130, "it is not to be taken for a session that was done"
     assert f"to come back: optio attach {session}" in err
     assert bench.driver(session) == driver
@@ -57,7 +57,7 @@ def test_ctrl_c_of_an_attach_that_drives_hands_over_to_a_driver_in_the_backgroun
     driving = bench.start_optio("attach", session, "--json")
     read_until(driving, '"died"')
     driving.send_signal(signal.SIGINT)
-    _, err = driving.communicate(timeout=30)
+    _, err = rest_of(driving)
     assert (driving.returncode, "goes on without this terminal" in err) == (130, True)
     assert bench.driver(session) != driving.pid
     bench.go()
@@ -85,7 +85,7 @@ def test_logs_of_a_session_that_goes_on_end_where_it_stands_and_follow_to_its_en
     assert "up" in now.out
     assert "done" not in now.out
     bench.go()
-    out, err = following.communicate(timeout=30)
+    out, err = rest_of(following)
     assert (following.returncode, err) == (0, "")
     assert out.splitlines()[-1].endswith("done")
 
@@ -95,7 +95,7 @@ def test_ctrl_c_of_logs_ends_the_reading_and_nothing_else(bench: Bench) -> None:
     following = bench.start_optio("logs", session, "--follow")
     read_until(following, "up")
     following.send_signal(signal.SIGINT)
-    assert (following.communicate(timeout=30)[1], following.returncode) == ("", 130)
+    assert (rest_of(following)[1], following.returncode) == ("", 130)
     bench.go()
     assert bench.run("attach", session).code == 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optio_bench import read_until, rest_of
 
 OPTIO = str(Path(sys.executable).parent / "optio")
 
@@ -86,7 +87,8 @@ class Machine:
     def close(self) -> None:
         for process in self._started:
             process.kill()
-            process.communicate()
+            if process.stdout and not process.stdout.closed:
+                rest_of(process)
 
 
 @pytest.fixture
@@ -100,21 +102,10 @@ def run_words(end: str = "DONE: counted", *options: str) -> list[str]:
     return ["run", *options, "--", "sh", "-c", PROGRAM.format(count=COUNT, twice=2 * COUNT, end=end)]
 
 
-def read_until(process: "subprocess.Popen[str]", wanted: str) -> list[str]:
-    """The lines up to the first one with this text."""
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if wanted in line:
-            return lines
-    raise AssertionError(f"it ended before {wanted!r}: {lines} {process.communicate()}")
-
-
 def killed(process: "subprocess.Popen[str]") -> list[str]:
     """Kill it; what it had printed and nobody had read."""
     process.send_signal(signal.SIGKILL)
-    out, err = process.communicate(timeout=30)
+    out, err = rest_of(process)
     assert (process.returncode, err) == (-signal.SIGKILL, "")
     return out.splitlines()
 
@@ -237,12 +228,12 @@ def test_a_driver_that_was_paused_until_its_lease_ran_out_writes_nothing_more_an
     if wakes == "while the other drives":
         paused.send_signal(signal.SIGCONT)
     machine.go()
-    out, err = other.communicate(timeout=30)
+    out, err = rest_of(other)
     assert (other.returncode, err) == (0, "")
     history = events(taken_over + out.splitlines())
     if wakes == "after the end":
         paused.send_signal(signal.SIGCONT)
-    out, err = paused.communicate(timeout=30)
+    out, err = rest_of(paused)
     assert paused.returncode == 0
     assert "another driver has taken over" in err
     assert_whole(history)

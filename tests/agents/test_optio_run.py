@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from optio_bench import LOG, REPLY, Bench
+from optio_bench import LOG, REPLY, Bench, rest_of
 from optio_bench import bench as bench
 
 
@@ -187,7 +187,7 @@ def started(process: "subprocess.Popen[str]") -> str:
             taskdir = event["data"]["taskdir"]
         if event["type"] == "status":
             return taskdir
-    raise AssertionError(process.communicate())
+    raise AssertionError(rest_of(process))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -196,7 +196,7 @@ def test_a_signal_ends_the_whole_tree_and_says_so(bench: Bench, number: int) -> 
     taskdir = started(process)
     assert len(processes_of(taskdir)) == 3
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = rest_of(process)
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["data"]["outcome"] == "cancelled"
     assert "stopping" in err
@@ -213,7 +213,7 @@ def test_a_second_signal_kills_a_program_that_ignores_the_first(bench: Bench) ->
     assert "SIGINT" in process.stdout.readline()
     assert "ignored" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=4)
+    rest_of(process)
     assert process.returncode == 130
     assert processes_of(taskdir) == []
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,7 +15,7 @@ from host.job_rig import alive, of_runs, until
 from optio_agents import session as session_module
 from optio_agents.driver_identity import is_proved_dead, this_driver
 from optio_agents.errors import LeaseHeld, LeaseLost, SessionRefused, StoreBusy, StoreFull
-from optio_agents.events import DriverChanged, Notice
+from optio_agents.events import DriverChanged, Notice, Record, Status
 from optio_agents.journal import OutcomeDocument
 from optio_agents.journal.lease import LEASE_TTL, RENEW_EVERY
 from optio_agents.journal.sqlite.store import open_sqlite
@@ -45,8 +45,12 @@ async def outcome_in(rig: SessionRig, session: Session) -> OutcomeDocument:
     return record.outcome
 
 
-def notices(records: list[object]) -> str:
-    return "\n".join(each.event.message for each in records if isinstance(each.event, Notice))  # type: ignore[attr-defined]
+def notices(records: Sequence[Record]) -> str:
+    return "\n".join(each.event.message for each in records if isinstance(each.event, Notice))
+
+
+def statuses(records: Sequence[Record]) -> list[str]:
+    return [each.event.message for each in records if isinstance(each.event, Status)]
 
 
 # The directory
@@ -222,7 +226,7 @@ def test_a_log_that_is_truncated_or_replaced_is_read_on_with_a_note_and_no_line_
             await rig.until_event(session.id, "status", 4)
             say(session, "DONE")
             assert (await driving.ended()).outcome == "done"
-        said = [each.event.message for each in await rig.history(session.id) if each.event.type == "status"]
+        said = statuses(await rig.history(session.id))
         assert said == ["one", "two", "three", "four"]
         assert (await rig.types(session.id)).count("log.reset") == 2
 
@@ -488,7 +492,7 @@ def test_a_journal_on_a_full_disk_is_an_error_that_says_so_and_the_session_goes_
             async with rig.driven(await rig.adopt(session.id)) as driving:
                 say(session, "DONE")
                 assert (await driving.ended()).outcome == "done"
-            said = [each.event.message for each in await rig.history(session.id) if each.event.type == "status"]
+            said = statuses(await rig.history(session.id))
             assert [text.split()[1] for text in said] == [str(number) for number in range(1, 60)]
 
     run(body)
