@@ -12,6 +12,7 @@ from optio_host.job_index import forget, jobs
 from optio_host.local.files import remove_tree
 from optio_host.paths import state_dir
 
+from ..driver_identity import is_proved_dead
 from ..journal import SessionRecord, State, Store
 from .brief import print_json
 from .carry_out import carry_out
@@ -48,7 +49,8 @@ def command(older_than: float, dry_run: bool, as_json: bool, store_url: str | No
 
     async def prune(store: Store) -> list[tuple[SessionRecord, str]]:
         before = now - older_than
-        old = [each for each in await store.sessions(states=ENDED) if each.updated < before and each.driver is None]
+        ended = [each for each in await store.sessions(states=ENDED) if each.updated < before]
+        old = [each for each in ended if each.driver is None or is_proved_dead(each.driver)]
         if dry_run:
             return [(each, "") for each in old]
         # The directories first: what is cut short in between is pruned again the next time.

@@ -413,11 +413,11 @@ async def a_reader_that_stayed_away_too_long_is_told(opened: Opener) -> None:
 
 
 async def only_ended_sessions_are_removed(opened: Opener) -> None:
-    """Those that nobody owns and that have not changed since; then nothing of them is left, and the id is free."""
+    """Those that nobody holds, also since a driver died, and that have not changed since; nothing of them is left."""
     clock = ManualClock()
     async with opened(clock) as store:
         leases: dict[str, Lease] = {}
-        for name in ("old", "owned", "running", "young"):
+        for name in ("abandoned", "old", "owned", "running", "young"):
             record = RECORD.model_copy(update={"id": name})
             leases[name] = await store.create(record, FIRST)
             ended = record.model_copy(update={"state": "ended", "outcome": DONE})
@@ -429,9 +429,10 @@ async def only_ended_sessions_are_removed(opened: Opener) -> None:
                 if name != "running"
                 else Batch(after=0),
             )
-            if name != "owned":
+            if name not in ("owned", "abandoned"):
                 await store.release(leases[name])
-        assert await store.remove_ended(before=clock.time() - 50) == ("old",)
+        await store.renew(leases["owned"])
+        assert await store.remove_ended(before=clock.time() - 50) == ("abandoned", "old")
         assert sorted(each.id for each in await store.sessions()) == ["owned", "running", "young"]
         await fails(SessionUnknown, store.events("old"))
         await fails(SessionUnknown, store.resolve("old"))

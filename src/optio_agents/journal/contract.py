@@ -133,7 +133,7 @@ class Store(Protocol):
         ...
 
     async def remove_ended(self, *, before: float) -> tuple[str, ...]:
-        """Forget every session that has ended, is owned by nobody, and was last changed before this time; their ids."""
+        """Forget every session that has ended, is held by nobody, and was last changed before this time; their ids."""
         ...
 
     async def load(self, snapshot: Snapshot, events: Sequence[Event]) -> None:

@@ -212,10 +212,11 @@ class MemoryStore:
 
     async def remove_ended(self, *, before: float) -> tuple[str, ...]:
         """Forget ended sessions."""
+        now = self._clock.time()
         old = [
             session
             for session, journal in self._journals.items()
-            if journal.record.state == "ended" and journal.lease.driver is None and journal.record.updated < before
+            if journal.record.state == "ended" and not journal.lease.is_held(now) and journal.record.updated < before
         ]
         for session in old:
             self._changed(self._journals.pop(session))

@@ -74,13 +74,14 @@ def prune(transaction: Transaction, session: str, before: int) -> int:
     return count
 
 
-def remove_ended(transaction: Transaction, before: float) -> tuple[str, ...]:
+def remove_ended(transaction: Transaction, before: float, now: float) -> tuple[str, ...]:
     """Fewer sessions."""
     transaction.flush()
     rows = transaction.connection.execute(
         "SELECT id FROM sessions JOIN heads USING (key) JOIN leases USING (key) "
-        "WHERE record IS NOT NULL AND state='ended' AND driver IS NULL AND updated<? ORDER BY id",
-        (before,),
+        "WHERE record IS NOT NULL AND state='ended' AND (driver IS NULL OR abs(?-renewed)>=ttl) AND updated<? "
+        "ORDER BY id",
+        (now, before),
     ).fetchall()
     for (session,) in rows:
         head = transaction.head(session)

@@ -156,7 +156,8 @@ class SqliteStore:
 
     async def remove_ended(self, *, before: float) -> tuple[str, ...]:
         """Forget ended sessions."""
-        return await self._writer.run(lambda transaction: sessions.remove_ended(transaction, before))
+        now = self._clock.time()
+        return await self._writer.run(lambda transaction: sessions.remove_ended(transaction, before, now))
 
     async def load(self, snapshot: Snapshot, events: Sequence[Event]) -> None:
         """Add a session from elsewhere."""
