@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optio_bench import read_until, rest_of
+from optio_bench import Bench, read_until, rest_of, wait_until_dead
 
 OPTIO = str(Path(sys.executable).parent / "optio")
 
@@ -34,61 +34,18 @@ ALL = [f"line {number}." for number in range(2 * COUNT)]
 Event = dict[str, Any]
 
 
-class Machine:
-    """A machine with a journal of its own, below a directory. What it started is stopped at the end."""
+class Machine(Bench):
+    """A bench with one session on it."""
 
-    def __init__(self, directory: Path) -> None:
-        self.cwd = directory
-        self.env = {**os.environ, "XDG_STATE_HOME": str(directory / "state"), "COLUMNS": "200"}
-        self.env.pop("OPTIO_RUN", None)
-        self._started: list[subprocess.Popen[str]] = []
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [OPTIO, *arguments],
-            cwd=self.cwd,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._started.append(process)
-        return process
-
-    def optio(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [OPTIO, *arguments], cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=60
-        )
-
-    def record(self) -> dict[str, Any]:
+    def only(self) -> dict[str, Any]:
         """The only session, as `optio ls` shows it."""
-        [line] = self.optio("ls", "--json").stdout.splitlines()
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def driver(self) -> int:
-        """The pid of who drives the only session, once somebody does."""
-        for _ in range(100):  # each look takes a process; there is nothing else to wait for
-            if driver := self.record()["driver"]:
-                return int(driver["pid"])
-        raise AssertionError("nobody drives the session")
-
-    def go(self) -> None:
-        """Let the program go on."""
-        (self.cwd / "go").touch()
+        return self.run("ls", "--json").record
 
     def let_the_lease_run_out(self) -> None:
         """As if its owner had not renewed it for a minute."""
-        with sqlite3.connect(self.cwd / "state" / "optio" / "journal.db") as journal:
+        with sqlite3.connect(self.state / "journal.db") as journal:
             journal.execute("UPDATE leases SET renewed = renewed - 60")
         journal.close()
-
-    def close(self) -> None:
-        for process in self._started:
-            process.kill()
-            if process.stdout and not process.stdout.closed:
-                rest_of(process)
 
 
 @pytest.fixture
@@ -136,14 +93,10 @@ def united(*parts: list[Event]) -> list[Event]:
 
 
 def assert_nothing_runs(machine: Machine) -> None:
-    """No program, no supervisor and no driver of this machine is left."""
-    mark = f"XDG_STATE_HOME={machine.env['XDG_STATE_HOME']}\0".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes():
-                assert " Z " in (process / "stat").read_text(), (process / "cmdline").read_text()
-        except OSError:
-            continue  # it has just ended
+    """No program, no supervisor and no driver is left; a driver that has written the end may be about to exit."""
+    for pid in machine.everything():
+        wait_until_dead(pid)
+    assert not machine.everything()
 
 
 @pytest.mark.parametrize("seen", [0, 7, COUNT - 1])
@@ -151,13 +104,13 @@ def assert_nothing_runs(machine: Machine) -> None:
 def test_attach_after_kill_9_of_run_shows_every_line_once_and_ends_as_run_would_have(
     machine: Machine, seen: int, end: str, code: int
 ) -> None:
-    run = machine.start(*run_words(end, "--json"))
+    run = machine.start_optio(*run_words(end, "--json"))
     before = read_until(run, f'"line {seen}."')
     before += killed(run)
     machine.go()
-    attach = machine.optio("attach", json.loads(before[0])["session"], "--json")
-    assert (attach.returncode, attach.stderr) == (code, "")
-    history = events(attach.stdout.splitlines())
+    attach = machine.run("attach", json.loads(before[0])["session"], "--json")
+    assert (attach.code, attach.err) == (code, "")
+    history = events(attach.out.splitlines())
     assert_whole(history)
     assert united(events(before), history) == history
     assert history[-1]["data"]["outcome"] == ("done" if code == 0 else "failed")
@@ -166,49 +119,49 @@ def test_attach_after_kill_9_of_run_shows_every_line_once_and_ends_as_run_would_
 
 
 def test_attach_goes_on_where_the_reader_of_the_killed_run_stood(machine: Machine) -> None:
-    run = machine.start(*run_words("DONE", "--json"))
+    run = machine.start_optio(*run_words("DONE", "--json"))
     before = events(read_until(run, f'"line {COUNT // 2}."') + killed(run))
     machine.go()
-    attach = machine.optio("attach", before[0]["session"], "--json", "--from", str(before[-1]["seq"] + 1))
-    assert_whole(before + events(attach.stdout.splitlines()))
+    attach = machine.run("attach", before[0]["session"], "--json", "--from", str(before[-1]["seq"] + 1))
+    assert_whole(before + events(attach.out.splitlines()))
 
 
 def test_a_program_that_ended_while_nobody_drove_it_is_brought_to_its_end_by_attach(machine: Machine) -> None:
     script = 'echo "STATUS: up" >>"$OPTIO_LOG"; until [ -e go ]; do sleep 0.02; done; echo DONE >>"$OPTIO_LOG"; : >gone'
-    run = machine.start("run", "--json", "--", "sh", "-c", script)
+    run = machine.start_optio("run", "--json", "--", "sh", "-c", script)
     session = json.loads(read_until(run, '"up"')[0])["session"]
     killed(run)
     watched = subprocess.run(
         ["sh", "-c", "touch go; until [ -e gone ]; do sleep 0.02; done"], cwd=machine.cwd, timeout=30
     )
     assert watched.returncode == 0
-    attach = machine.optio("attach", session, "--json")
-    assert attach.returncode == 0
-    kinds = [each["type"] for each in events(attach.stdout.splitlines())]
+    attach = machine.run("attach", session, "--json")
+    assert attach.code == 0
+    kinds = [each["type"] for each in events(attach.out.splitlines())]
     assert kinds == ["session.started", "status", "driver.changed", "done", "session.ended"]
 
 
 def test_a_person_reads_every_line_once_after_kill_9_of_run(machine: Machine) -> None:
-    run = machine.start(*run_words())
+    run = machine.start_optio(*run_words())
     read_until(run, "line 7.")
     killed(run)
     machine.go()
-    attach = machine.optio("attach", machine.record()["id"])
-    assert (attach.returncode, attach.stderr) == (0, "")
-    assert re.findall(r"line \d+\.", attach.stdout) == ALL
-    assert len(re.findall(r"deliverable a \(8 B\)", attach.stdout)) == 1
-    assert re.search(r"done after .*: counted", attach.stdout)
+    attach = machine.run("attach", machine.only()["id"])
+    assert (attach.code, attach.err) == (0, "")
+    assert re.findall(r"line \d+\.", attach.out) == ALL
+    assert len(re.findall(r"deliverable a \(8 B\)", attach.out)) == 1
+    assert re.search(r"done after .*: counted", attach.out)
     assert_nothing_runs(machine)
 
 
 def test_attach_after_kill_9_of_the_background_driver_of_a_detached_run(machine: Machine) -> None:
-    assert machine.optio(*run_words("DONE: counted", "--detach", "--json")).returncode == 0
-    first = machine.driver()
+    assert machine.run(*run_words("DONE: counted", "--detach", "--json")).code == 0
+    first = machine.driver(machine.only()["id"])
     os.kill(first, signal.SIGKILL)
     machine.go()
-    attach = machine.optio("attach", machine.record()["id"], "--json")
-    assert (attach.returncode, attach.stderr) == (0, "")
-    history = events(attach.stdout.splitlines())
+    attach = machine.run("attach", machine.only()["id"], "--json")
+    assert (attach.code, attach.err) == (0, "")
+    history = events(attach.out.splitlines())
     assert_whole(history)
     assert [each["data"]["reason"] for each in history if each["type"] == "driver.changed"] == ["released", "died"]
     assert_nothing_runs(machine)
@@ -218,12 +171,12 @@ def test_attach_after_kill_9_of_the_background_driver_of_a_detached_run(machine:
 def test_a_driver_that_was_paused_until_its_lease_ran_out_writes_nothing_more_and_says_so(
     machine: Machine, wakes: str
 ) -> None:
-    paused = machine.start(*run_words("DONE: counted", "--json"))
+    paused = machine.start_optio(*run_words("DONE: counted", "--json"))
     before = read_until(paused, f'"line {COUNT - 1}."')
     paused.send_signal(signal.SIGSTOP)
     session = json.loads(before[0])["session"]
     machine.let_the_lease_run_out()
-    other = machine.start("attach", session, "--json")
+    other = machine.start_optio("attach", session, "--json")
     taken_over = read_until(other, '"driver.changed"')
     if wakes == "while the other drives":
         paused.send_signal(signal.SIGCONT)
@@ -239,5 +192,5 @@ def test_a_driver_that_was_paused_until_its_lease_ran_out_writes_nothing_more_an
     assert_whole(history)
     assert events(before + out.splitlines()) == history, "the driver that woke up late wrote something"
     assert [each["data"]["reason"] for each in history if each["type"] == "driver.changed"] == ["expired"]
-    assert events(machine.optio("logs", session, "--json").stdout.splitlines()) == history
+    assert events(machine.run("logs", session, "--json").out.splitlines()) == history
     assert_nothing_runs(machine)
