@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -22,8 +24,10 @@ from optio_agents.journal.sqlite.store import open_sqlite
 from optio_agents.replies import RETRY_EVERY
 from optio_agents.session import Session
 from optio_host.errors import HostError
+from optio_host.host import RunResult
 from optio_host.job import LOOK_EVERY
 from optio_host.job_errors import JobGone, NotOwner, StartFailed
+from optio_host.local.host import LocalHost
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
@@ -345,8 +349,8 @@ def test_a_process_that_got_the_pid_of_a_driver_is_not_taken_for_it() -> None:
 def test_of_two_drivers_that_adopt_at_once_one_wins_and_the_other_is_told(
     run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "is_proved_dead", lambda driver: driver == first_driver)
     first_driver = this_driver()
+    monkeypatch.setattr(session_module, "is_proved_dead", lambda driver: driver == first_driver)
 
     async def body() -> None:
         with monkeypatch.context() as patch:
@@ -375,23 +379,27 @@ def test_of_two_drivers_that_adopt_at_once_one_wins_and_the_other_is_told(
     run(body)
 
 
-def test_an_adoption_that_is_overtaken_is_told_that_somebody_else_has_it(run: Run, rig: SessionRig) -> None:
-    class SlowHost(type(rig.host)):  # type: ignore[misc]
-        async def run_command(self, *args: object, **options: object) -> object:
+def test_an_adoption_that_is_overtaken_is_told_that_somebody_else_has_it(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        reached, go_on = anyio.Event(), anyio.Event()
+        slow = LocalHost(str(rig.base))
+        at_once = slow.run_command
+
+        async def run_command(command: str, **options: Any) -> RunResult:
             reached.set()
             await go_on.wait()
-            return await super().run_command(*args, **options)
+            return await at_once(command, **options)
 
-    async def body() -> None:
-        nonlocal reached, go_on
-        reached, go_on = anyio.Event(), anyio.Event()
+        monkeypatch.setattr(slow, "run_command", run_command)
         session = await rig.start()
         await rig.store.release(session.lease)
         refused: list[LeaseHeld] = []
 
         async def adopt_slowly() -> None:
             with pytest.raises(LeaseHeld) as caught:
-                await Session.adopt(SlowHost(str(rig.base)), rig.store, session.id, clock=rig.clock)
+                await Session.adopt(slow, rig.store, session.id, clock=rig.clock)
             refused.append(caught.value)
 
         async with anyio.create_task_group() as tasks:
@@ -405,7 +413,6 @@ def test_an_adoption_that_is_overtaken_is_told_that_somebody_else_has_it(run: Ru
             say(session, "DONE")
             assert (await driving.ended()).outcome == "done"
 
-    reached = go_on = anyio.Event()
     run(body)
 
 
@@ -428,11 +435,10 @@ def fill(disk: Path) -> Path:
     """Take all the room that is left; remove what is returned to give it back."""
     filler = disk / "filler"
     with open(filler, "wb", buffering=0) as file:
-        try:
+        with suppress(OSError):
             while file.write(b"\0" * 4096):
                 pass
-        except OSError:
-            return filler
+    return filler
 
 
 def test_a_session_on_a_full_disk_goes_on_and_what_could_not_be_written_comes_once_there_is_room(

@@ -305,12 +305,15 @@ def test_a_person_is_told_when_they_are_asked_for_and_when_it_has_ended(
     run(body)
 
 
+SLEEP = f"sleep 1000.{os.getpid()}"
+"""Told apart from what other tests let sleep at the same time."""
+
 BAD_NOTIFIERS = {
     "failing": "echo no >&2; exit 3",
     "not there": "/nonexistent/command",
     "flooding": "head -c 100000000 /dev/zero",
-    "hanging": "sleep 1000; :",
-    "hanging in the background": "sleep 1000 & sleep 1000",
+    "hanging": f"{SLEEP}; :",
+    "hanging in the background": f"{SLEEP} & {SLEEP}",
 }
 
 
@@ -333,14 +336,7 @@ def test_a_notification_that_fails_or_hangs_changes_nothing_and_leaves_nothing(
         assert (await rig.types(session.id)).count("attention") == 5
 
     run(body)
-    assert not [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if is_sleeping(pid)]
-
-
-def is_sleeping(pid: int) -> bool:
-    try:
-        return alive(pid) and Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
-    except OSError:
-        return False
+    assert SLEEP not in command_lines()
 
 
 def test_notifications_that_hang_do_not_hold_up_the_end_one_after_the_other(
@@ -409,7 +405,7 @@ def test_secrets_are_in_no_journal_export_notification_or_list_of_processes(
 ) -> None:
     monkeypatch.setenv("DRIVERS_TOKEN", INHERITED)
     monkeypatch.chdir(rig.base)
-    rig.host = ListeningHost(str(rig.base))
+    rig.host = listening = ListeningHost(str(rig.base))
     database = rig.base / "journal.db"
 
     async def on_deliverable(_: SessionHookContext, deliverable: Deliverable) -> str:
@@ -446,7 +442,7 @@ def test_secrets_are_in_no_journal_export_notification_or_list_of_processes(
             stored = "".join(path.read_bytes().decode(errors="replace") for path in rig.base.glob("journal.db*"))
             for text in ("\n".join(exported), shown, stored, seen, "\n".join(told(rig))):
                 assert [secret for secret in SECRETS if secret in text] == []
-            assert all(GIVEN not in command and INHERITED not in command for command in rig.host.commands)
+            assert all(GIVEN not in command and INHERITED not in command for command in listening.commands)
             assert GIVEN not in (taskdir(session) / "replies").read_text()
             assert INHERITED not in (taskdir(session) / "replies").read_text()
 

@@ -1,7 +1,7 @@
 """Whatever happens to its drivers, in whatever order: one drives a session, and nothing is lost or doubled."""
 
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
@@ -40,7 +40,7 @@ ACTIONS = st.lists(
 
 # Each example starts real processes and ends them, which takes most of a second: fewer of them, and the same in CI.
 # They are short enough to be read as they are, and to shrink one would outlast the deadline of the test.
-FEW = settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+FEW = settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 class Killed(BaseException):
@@ -176,9 +176,11 @@ class DriversHost(LocalHost):
                 await self._process.turn()
                 yield each
 
-    async def stream_file(self, absolute_path: str, *, within: str, max_bytes: int) -> AsyncGenerator[bytes]:
+    async def stream_file(
+        self, path: str, *, within: str | None = None, max_bytes: int | None = None
+    ) -> AsyncGenerator[bytes]:
         await self._process.turn()
-        async with aclosing(super().stream_file(absolute_path, within=within, max_bytes=max_bytes)) as chunks:
+        async with aclosing(super().stream_file(path, within=within, max_bytes=max_bytes)) as chunks:
             async for chunk in chunks:
                 yield chunk
         await self._process.turn()
@@ -229,8 +231,8 @@ class Machine:
             case "line":
                 self.say(f"STATUS: step {number}")
             case "burst":
-                for each in range(number, number + 20):
-                    self.say(f"line {each}")
+                for place in range(number, number + 20):
+                    self.say(f"line {place}")
             case "half a line":
                 self.half += f"half {number} "
                 self.append(self.half[-len(f"half {number} ") :])
@@ -250,8 +252,8 @@ class Machine:
             case "pause" if self.driver is not None:
                 self.driver.pause()
             case "wake":
-                for each in self.drivers:
-                    each.wake()
+                for driver in self.drivers:
+                    driver.wake()
             case "expire" if self.cancelled_after is None:
                 # A cancelled session reads what was announced before for so long and no longer.
                 self.clock.skip(LEASE_TTL)
@@ -367,10 +369,10 @@ class Machine:
         read = len(await self.log_types())
         assert read >= (self.cancelled_after or 0 if outcome == "cancelled" else first)
         assert all(command.receipt is not None for command in snapshot.commands)
-        landed = [each.data["name"] for each in events if each.type == "deliverable"]
+        landed = [str(each.data["name"]) for each in events if each.type == "deliverable"]
         assert sorted(path.name for path in (self.base / "out").glob("*")) == sorted(landed)
         for name in landed:
-            assert (self.base / "out" / str(name)).read_text() == self.handed_over[str(name)]
+            assert (self.base / "out" / name).read_text() == self.handed_over[name]
         # Everyone else was told: that another one drives it, or that there is nothing left to drive.
         results = [each.result for each in self.drivers if not each.dead]
         assert all(isinstance(each, OutcomeDocument | LeaseHeld | LeaseLost | SessionRefused) for each in results), (
@@ -380,7 +382,7 @@ class Machine:
         await nothing_left(self.base)
 
 
-def _text(kind: str, data: dict[str, object]) -> object:
+def _text(kind: str, data: Mapping[str, object]) -> object:
     return data[
         {"status": "message", "line": "text", "deliverable": "name", "done": "summary", "error": "message"}[kind]
     ]

@@ -87,12 +87,14 @@ class Watcher:
                     wanted = {wake.directory: inode for wake in self._wakes if (inode := _inode(wake.directory))}
                     if wanted != watched:
                         previous, stop, watched = stop, anyio.Event(), wanted
-                        if wanted:
-                            tasks.start_soon(self._watch, list(wanted), stop)
-                            # watchfiles takes its watches when its iterator is first advanced, before it first waits.
-                            await anyio.lowlevel.checkpoint()
-                        self._wake(self._wakes)
-                        previous.set()
+                        try:
+                            if wanted:
+                                tasks.start_soon(self._watch, list(wanted), stop)
+                                # watchfiles takes its watches when its iterator is first advanced, before it waits.
+                                await anyio.lowlevel.checkpoint()
+                            self._wake(self._wakes)
+                        finally:
+                            previous.set()
                     await self._directories_changed.wait()
             finally:
                 # watchfiles waits in a thread that only its stop event ends; a cancellation would wait for it.
