@@ -24,7 +24,7 @@ from optio_host.errors import HostError
 from optio_host.host import FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job import Limits as JobLimits
-from optio_host.job_errors import JobGone, NotOwner
+from optio_host.job_errors import JobGone, NotOwner, StartFailed
 from optio_host.job_state import Owner
 from optio_host.lines import Line, LongLine
 
@@ -193,11 +193,15 @@ class Session:
                 limits=job_limits or JobLimits(),
                 clock=clock,
             )
-        except (HostError, ValueError) as error:
+        except (StartFailed, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
             said = Said(SessionEnded("failed", outcome.reason, None, None))
             await writer.commit(said, record={"outcome": outcome, "state": "ended"})
-            await store.release(lease)
+            await _let_go(store, lease)
+            raise
+        except BaseException:
+            # The answer was lost, or not waited for: it may run. Whoever adopts the session finds out.
+            await _let_go(store, lease)
             raise
         seams.reached("job started")
         await writer.commit(Said(_started(record)), record={"state": "running"})
