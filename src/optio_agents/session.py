@@ -193,6 +193,8 @@ class Session:
                 limits=job_limits or JobLimits(),
                 clock=clock,
             )
+            # Nothing is ever sent to it: a program that reads its stdin must not wait for that.
+            await job.close_stdin()
         except (StartFailed, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
             said = Said(SessionEnded("failed", outcome.reason, None, None))
@@ -277,6 +279,7 @@ class Session:
             if record.state == "starting":
                 await _forbid_late_start(host, record)
             job = await Job.adopt(host, record.rundir, _owner(store, lease), clock=clock)
+            await job.close_stdin()
         except JobGone:
             await end_without_run(host, writer, clock)
             raise

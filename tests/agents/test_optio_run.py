@@ -57,6 +57,11 @@ def test_the_first_done_or_error_decides_and_later_ones_are_events(bench: Bench)
     assert [len(ran.data("error")), len(ran.data("done"))] == [1, 2]
 
 
+def test_a_program_that_reads_its_stdin_finds_it_empty(bench: Bench) -> None:
+    ran = bench.script('cat; echo "DONE: read it" >> "$OPTIO_LOG"')
+    assert ran.ended["summary"] == "read it"
+
+
 def test_a_last_line_without_a_newline_counts_when_the_program_has_ended(bench: Bench) -> None:
     assert bench.script('printf "DONE: no newline" >> "$OPTIO_LOG"').ended["summary"] == "no newline"
 
