@@ -13,14 +13,13 @@ import os
 import posixpath
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
-from shlex import join, quote
+from shlex import join
 from typing import Literal, Protocol
 
 import anyio
 
 from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.cursor import START
-from optio_host.errors import HostError
 from optio_host.host import FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job import Limits as JobLimits
@@ -44,6 +43,13 @@ from .notify import Notifier
 from .protocol.channel import LogChannel
 from .redaction import Redactor
 from .replies import REPLIES, Replies
+from .task_directory import (
+    environment_of_program,
+    forbid_late_start,
+    log_path,
+    make_directories,
+    paths_for_program,
+)
 from .without_run import end_without_run
 
 Fate = Literal["released", "died", "expired"]
@@ -178,7 +184,7 @@ class Session:
             limits=limits,
             notify=notify,
         )
-        await _make_directories(host, record, [cwd] if make_cwd else [])
+        await make_directories(host, record, [cwd] if make_cwd else [])
         lease = await store.create(record, this_driver())
         seams.reached("created")
         writer = JournalWriter(store, lease, await store.snapshot(session), redact, clock)
@@ -188,7 +194,7 @@ class Session:
                 record.rundir,
                 f"exec {join(command)}",
                 cwd=cwd,
-                env={**(env or {}), **_paths(record)},
+                env={**(env or {}), **paths_for_program(record)},
                 owner=_owner(store, lease),
                 limits=job_limits or JobLimits(),
                 clock=clock,
@@ -277,13 +283,13 @@ class Session:
             await writer.commit(cursors={DOUBTFUL: stands})
         try:
             if record.state == "starting":
-                await _forbid_late_start(host, record)
+                await forbid_late_start(host, record)
             job = await Job.adopt(host, record.rundir, _owner(store, lease), clock=clock)
             await job.close_stdin()
         except JobGone:
             await end_without_run(host, writer, clock)
             raise
-        writer.redact = Redactor.of_environment(os.environ, await _environment(host, record))
+        writer.redact = Redactor.of_environment(os.environ, await environment_of_program(host, record))
         seams.reached("job adopted")
         me = this_driver()
         said = [Said(DriverChanged(f"pid {me.pid} on {me.hostname}", lease.generation, fate))]
@@ -337,31 +343,6 @@ class Session:
                     yield line
 
 
-def log_path(record: SessionRecord) -> str:
-    """The log channel of a session, on its host."""
-    return posixpath.join(record.taskdir, "optio.log")
-
-
-def _paths(record: SessionRecord) -> dict[str, str]:
-    return {
-        "OPTIO_LOG": log_path(record),
-        "OPTIO_DELIVERABLES": posixpath.join(record.taskdir, "deliverables"),
-        "OPTIO_REPLIES": posixpath.join(record.taskdir, "replies"),
-    }
-
-
-async def _make_directories(host: SessionHost, record: SessionRecord, more: Sequence[str]) -> None:
-    made = await host.run_command(
-        f"umask 077 && mkdir -p {quote(posixpath.dirname(record.taskdir))} && mkdir {quote(record.taskdir)}"
-        f" && cd {quote(record.taskdir)} && mkdir deliverables && : >optio.log && : >replies"
-        + "".join(f" && mkdir -p {quote(each)}" for each in more),
-        cwd="/",
-        timeout=30,
-    )
-    if made.exit_code != 0:
-        raise HostError(f"{record.taskdir}: the session's directory cannot be made: {made.stderr.strip()}")
-
-
 def _owner(store: Store, lease: Lease) -> Owner:
     # A digest: the owner file lies on the host, and a URL may name what nobody there needs to know.
     return Owner(hashlib.sha256(store.url.encode()).hexdigest()[:16], lease.session, lease.generation)
@@ -381,31 +362,7 @@ def _fate(last: Driver | None, dead: bool) -> Fate:
     return "died" if dead else "expired"
 
 
-async def _forbid_late_start(host: SessionHost, record: SessionRecord) -> None:
-    """Take the right to start the program, if nobody has: the start of a driver that died may still be on its way.
-
-    Raises JobGone when it could be taken: nothing was started, and nothing will be.
-    """
-    taken = await host.run_command(
-        f"umask 077; cd {quote(record.taskdir)} && mkdir -p {quote(record.rundir)} && cd {quote(record.rundir)} &&"
-        " if mkdir claim 2>/dev/null; then : >forbidden; fi && [ -e forbidden ]",
-        cwd="/",
-        timeout=30,
-    )
-    if taken.exit_code == 0:
-        raise JobGone(f"{record.rundir}: the program was not started before its driver died, and is not any more")
-
-
 async def _let_go(store: Store, lease: Lease) -> None:
     # A lease that cannot be given back runs out by itself; what has happened to the session does not change by it.
     with anyio.move_on_after(RELEASE_PATIENCE, shield=True), suppress(StoreError):
         await store.release(lease)
-
-
-async def _environment(host: SessionHost, record: SessionRecord) -> dict[str, str]:
-    """What the program was given, while it runs and on Linux: the values of its secrets stand nowhere else."""
-    found = await host.run_command(
-        f'read -r pid _ <{quote(record.rundir)}/pid && cat "/proc/$pid/environ"', cwd="/", timeout=30
-    )
-    pairs = (entry.partition("=") for entry in found.stdout.split("\0"))
-    return {name: value for name, _, value in pairs if name}

@@ -24,7 +24,8 @@ from optio_agents.delivery import DeliverableHook
 from optio_agents.errors import SessionRefused, SessionUnknown
 from optio_agents.hooks import SessionHookContext
 from optio_agents.journal import Deliverable, Store, open_store
-from optio_agents.session import Session, log_path
+from optio_agents.session import Session
+from optio_agents.task_directory import log_path
 from optio_host.job_errors import JobGone
 from optio_host.local.host import LocalHost
 
