@@ -200,7 +200,8 @@ class Session:
                 clock=clock,
             )
             # Nothing is ever sent to it: a program that reads its stdin must not wait for that.
-            await job.close_stdin()
+            with suppress(JobGone):  # it may be over already, and have removed its directory
+                await job.close_stdin()
         except (StartFailed, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
             said = Said(SessionEnded("failed", outcome.reason, None, None))

@@ -183,9 +183,11 @@ look() {
     set -- $(ls -ln stdin 2>/dev/null)
     answer stdin "${5:-0}"
     # Read last: a program that was found dead above may have had its end written since.
-    if [ -r exit ]; then
+    # The supervisor makes one file of the other, by renaming: beside its room an exit file is not from it. The room is
+    # looked for first, since the renaming may come between the two.
+    if [ -e exit.room ]; then
+        [ ! -e exit ] || answer forged
+    elif [ -r exit ]; then
         head -n 24 exit | sed -n 's/^[a-z]/optio-job exit &/p'
-        # The supervisor makes one file of the other, by renaming: beside its room an exit file is not from it.
-        [ ! -e exit.room ] || answer forged
     fi
 }
