@@ -60,3 +60,37 @@ class ProcessesSurvived(HostError):
     def __init__(self, what: str, pids: tuple[int, ...]) -> None:
         self.pids = pids
         super().__init__(f"{what}: still running after KILL: pid {', '.join(map(str, pids))}")
+
+
+class ConnectFailed(HostError):
+    """A host could not be reached, or not in a way that can be trusted. Says the host, the step and the remedy.
+
+    Attributes:
+        host: whom it was about, "user@host:port"; of several hops the one that failed.
+        step: which part of connecting did not work.
+        final: trying again cannot help: something has to be changed first.
+    """
+
+    def __init__(self, host: str, step: str, reason: str, *, final: bool = False) -> None:
+        self.host = host
+        self.step = step
+        self.final = final
+        super().__init__(f"{host}: {step}: {reason}")
+
+
+class HostKeyRefused(ConnectFailed):
+    """The key a host showed is not one to be trusted: unknown, changed, revoked, or not the pinned one."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, "host key", reason, final=True)
+
+
+class AuthenticationRefused(ConnectFailed):
+    """The host took none of the keys, or a key could not be read. Trying again would only lock the account."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, "authentication", reason, final=True)
+
+
+class LinkLost(HostError):
+    """The connection to a host broke in the middle of something. Nobody knows whether it was done."""
