@@ -14,6 +14,8 @@ from hypothesis import settings
 from left_out import pytest_terminal_summary as pytest_terminal_summary
 from optio_host.testing.clock import ManualClock
 from optio_host.testing.leaks import footprint, running_tasks
+from ssh_rig import own_sshd
+from sshd_rig import Sshd
 
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("ci", max_examples=10_000, deadline=None)
@@ -59,3 +61,10 @@ def run() -> Callable[[Callable[[], Awaitable[object]]], None]:
 @pytest.fixture
 def taskdir(tmp_path: Path) -> str:
     return str(tmp_path / "task")
+
+
+@pytest.fixture(scope="session")
+def sshd_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd for this user, for all tests that only need one."""
+    with own_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server

@@ -14,23 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from .cursor import START, Cursor
-from .errors import HostCommandError, HostError
+from .errors import HostCommandError
 from .lines import DEFAULT_LINE_LIMIT, Line, LongLine
 from .outcome import Outcome
 from .types import SSHConfig
 
 if TYPE_CHECKING:
-    pass
+    from .trees import TreeCopy
 
 __all__ = [
+    "CopiesTrees",
     "EndOfWriting",
     "FileReset",
     "Followed",
     "FollowsFiles",
     "Host",
     "HostCommandError",
+    "LinkState",
     "ProcessHandle",
     "ProgressCallback",
+    "ReportsLink",
     "RunResult",
     "RunsCommands",
     "Source",
@@ -312,10 +315,85 @@ class StreamsFiles(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What the link to a host is doing.
+
+    Attributes:
+        state: "connecting" the first time; "lost" when its last connection broke; "reconnecting"; "failed" when a try
+            to connect did not work; "closed" for good.
+        reason: why, for "lost" and "failed".
+    """
+
+    state: Literal["connecting", "connected", "lost", "reconnecting", "failed", "closed"]
+    reason: str = ""
+
+
+@runtime_checkable
+class ReportsLink(Protocol):
+    """A host at the end of a link that can break."""
+
+    def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
+        """Call a function with every change of the link from now on; returns what ends that."""
+        ...
+
+
+@runtime_checkable
+class CopiesTrees(Protocol):
+    """A host that can take and give whole directories, and leaves alone what is the same already.
+
+    Files are the same when size, permission bits and time of the last change (whole seconds) are. Symbolic links that
+    stay inside are copied as links; links that may lead out, FIFOs, sockets and devices are left out and reported.
+    Permission bits and times of files are kept, owners are not. Each file appears in its place in one step; a copy that
+    breaks before all has arrived changes nothing, one that breaks while files are moved to their places may be done in
+    part, and can be repeated. Nothing is deleted unless asked for.
+    """
+
+    async def put_tree(
+        self,
+        source: str,
+        target: str,
+        *,
+        exclude: Sequence[str] = (),
+        delete: bool = False,
+        by_content: bool = False,
+        progress_cb: ProgressCallback | None = None,
+    ) -> "TreeCopy":
+        """Copy a directory of this machine to the host.
+
+        Parameters:
+            source: absolute path here.
+            target: absolute path there; created if need be.
+            exclude: glob patterns; what matches one with a segment or the whole relative path is left alone.
+            delete: what is in the target and not in the source is removed.
+            by_content: files are the same when their SHA-256 and permission bits are; the time does not count.
+            progress_cb: told the percents, and 100 at the end.
+
+        Raises FileNotFoundError without the source, ValueError for a relative path, FileRefused where one side has a
+        directory and the other a file, TransferFailed when something cannot be read or written, LinkLost.
+        """
+        ...
+
+    async def get_tree(
+        self,
+        source: str,
+        target: str,
+        *,
+        exclude: Sequence[str] = (),
+        delete: bool = False,
+        by_content: bool = False,
+        progress_cb: ProgressCallback | None = None,
+    ) -> "TreeCopy":
+        """Copy a directory of the host to this machine; otherwise as `put_tree`."""
+        ...
+
+
 def make_host(*, ssh: SSHConfig | None, taskdir: str) -> Host:
     """The host for a configuration: None is this machine."""
     if ssh is not None:
-        raise HostError(f"ssh://{ssh.user}@{ssh.host}: this version drives only this machine; pass ssh=None")
+        from .ssh.host import RemoteHost
+
+        return RemoteHost(ssh, taskdir)
     from .local.host import LocalHost
 
     return LocalHost(taskdir)
@@ -326,4 +404,8 @@ def __getattr__(name: str) -> object:
         from .local.host import LocalHost
 
         return LocalHost
+    if name == "RemoteHost":
+        from .ssh.host import RemoteHost
+
+        return RemoteHost
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

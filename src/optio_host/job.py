@@ -26,7 +26,7 @@ from typing import Protocol, assert_never
 import anyio
 
 from .clock import SYSTEM_CLOCK, Clock
-from .errors import FileRefused, HostError
+from .errors import HostError
 from .host import FollowsFiles, RunsCommands
 from .job_errors import InputClosed, JobGone
 from .job_shell import Answers, act, ask, assignments, farside
@@ -45,7 +45,7 @@ from .job_state import (
     read_snapshot,
 )
 from .job_stop import Proof, RunTree
-from .outcome import Outcome
+from .outcome import Lost, Outcome
 
 LOOK_EVERY = 5.0
 """Seconds between two looks of `wait` while no exit file shows up: the supervisor may have been killed."""
@@ -239,13 +239,22 @@ class Job:
         return judge(await self.snapshot())
 
     async def wait(self) -> Outcome:
-        """How the program ended, once it has. `Lost` when nobody can say: see `Unknown`. Needs no ownership."""
+        """How the program ended, once it has. `Lost` when nobody can say: see `Unknown`. Needs no ownership.
+
+        Raises HostError when the host does not answer; waiting again does no harm.
+        """
         written = anyio.Event()
+        failed: HostError | None = None
+        outcome: Outcome = Lost("the wait for it was given up")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_exit, written)
             while True:
                 noticed = written.is_set()
-                state = await self.state()
+                try:
+                    state = await self.state()
+                except HostError as error:
+                    failed = error  # raised from inside, it would come wrapped in a group
+                    break
                 match state:
                     case Ending() | Unknown("starting"):
                         pause = ENDING_LOOK_EVERY
@@ -262,6 +271,8 @@ class Job:
                     with self._clock.move_on_after(pause):
                         await written.wait()
             tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
         return outcome
 
     async def signal_tree(self, number: signal.Signals) -> tuple[Process, ...]:
@@ -289,8 +300,8 @@ class Job:
                 async for _ in lines:
                     written.set()
                     return
-        except FileRefused:
-            return  # something else has that name: the looks go on without this
+        except HostError:
+            return  # something else has that name, or the host is not reached: the looks go on without this
 
 
 _KEEP = "surrogateescape"

@@ -4,10 +4,10 @@ from functools import cache
 from importlib.resources import files
 from shlex import quote
 
-from .errors import HostError
+from .errors import HostError, LinkLost
 from .host import RunsCommands
 from .job_errors import InputConflict, JobGone, NotOwner, StartFailed
-from .outcome import Exited, describe, from_returncode
+from .outcome import Exited, Lost, describe, from_returncode
 
 COMMAND_TIMEOUT = 30.0
 """Seconds after which a command on a run is given up: it takes milliseconds, and waits at most for another one."""
@@ -37,8 +37,8 @@ async def act(
         run: id of the run that is meant; "" is whatever run has that directory.
         input: what it reads from stdin.
 
-    Raises NotOwner, JobGone, StartFailed; HostError when the command did not come to its end: then nobody knows
-    whether it acted, and the same call may be repeated.
+    Raises NotOwner, JobGone, StartFailed; HostError (LinkLost where the link broke) when the command did not come to
+    its end: then nobody knows whether it acted, and the same call may be repeated.
     """
     script = farside("processes", "act") + assignments(dir=rundir, run=run) + arguments(call, *words)
     return await ask(host, script, what=f"{call} on the run in {rundir}", rundir=rundir, input=input)
@@ -54,6 +54,8 @@ async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input:
         if line.startswith(MARK)
         for key, _, value in [line.removeprefix(MARK).partition(" ")]
     ]
+    if isinstance(outcome, Lost):
+        raise LinkLost(f"{what}: {outcome.reason}; it may be repeated")
     if outcome != Exited(0) or not answers:
         said = result.stderr.strip()[-500:] or "it said nothing"
         raise HostError(f"{what}: the command on the host {describe(outcome)} ({said}); it may be repeated")

@@ -9,7 +9,11 @@ r"""Bytes to lines, with bounded memory and exact offsets. Pure: no I/O, no cloc
 Whatever way the bytes are cut into chunks, the lines are the same.
 """
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+
+PIECE_LIMIT = 16 * 1024 * 1024
+"""A line of a process's output that is longer than this many bytes comes in pieces, so that memory is bounded."""
 
 DEFAULT_LINE_LIMIT = 1024 * 1024
 """Longest line that is handed on whole, in bytes. Far above any line of a log channel, far below what hurts."""
@@ -124,3 +128,18 @@ class _Overflow:
             self.head += piece[: HEAD_BYTES - len(self.head)]
             self.size += len(piece)
             self.ends_with_return = piece.endswith(b"\r")
+
+
+async def lines_of(read: Callable[[], Awaitable[bytes]]) -> AsyncGenerator[bytes]:
+    """A stream as lines with their line ends; the last one may have none. `read` gives b"" at the end."""
+    pending = b""
+    while chunk := await read():
+        pieces = (pending + chunk).split(b"\n")
+        pending = pieces.pop()
+        for piece in pieces:
+            yield piece + b"\n"
+        if len(pending) > PIECE_LIMIT:
+            yield pending
+            pending = b""
+    if pending:
+        yield pending

@@ -10,15 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import pytest
 
 from optio_host.host import OUTPUT_LIMIT, RunResult
 from optio_host.job import NO_LIMITS, Job, Limits
 from optio_host.job_state import Owner
 from optio_host.local.host import LocalHost
+from ssh_rig import HereOverSsh, config_for
+from sshd_rig import Sshd
 
 SHELLS = ("dash", "bash", "bash --posix", "busybox sh")
 
 OWNER = Owner("store", "session", 1)
+
+
+OVER_SSH = "sh over ssh"
+"""A way to have a rig, beside the shells: /bin/sh on this machine by a real sshd."""
 
 
 def shells_here() -> list[str]:
@@ -57,14 +64,23 @@ class ShellHost(LocalHost):
 
 
 class Rig:
-    """One task directory with run directories in it."""
+    """One task directory with run directories in it.
 
-    def __init__(self, base: Path, shell: str) -> None:
+    Parameters:
+        base: where they are.
+        shell: that supervises.
+        server: to reach this machine by; None: directly.
+    """
+
+    def __init__(self, base: Path, shell: str, server: Sshd | None = None) -> None:
         if not shutil.which(shell.split()[0]):
             raise AssertionError(f"{shell} is not installed, and OPTIO_REQUIRE_ALL=1 leaves nothing out")
         self.shell = shell
         self.base = base
-        self.host = ShellHost(str(base / "task"), shell)
+        self.server = server
+        self.host: ShellHost | HereOverSsh = ShellHost(str(base / "task"), shell)
+        if server is not None:
+            self.host = HereOverSsh(config_for(server), str(base / "task"))
         os.makedirs(self.host.workdir)
         self.rundir = str(base / "task" / "run" / "1")
 
@@ -111,9 +127,9 @@ class Rig:
 
 
 @contextmanager
-def rig_in(base: Path, shell: str) -> Iterator[Rig]:
+def rig_in(base: Path, shell: str, server: Sshd | None = None) -> Iterator[Rig]:
     """A rig; at the end nothing of any of its runs may be left, and what is left is killed."""
-    rig = Rig(base, shell)
+    rig = Rig(base, shell, server)
     try:
         yield rig
         # A supervisor tidies up after it has written the end.
@@ -125,6 +141,17 @@ def rig_in(base: Path, shell: str) -> Iterator[Rig]:
     finally:
         for pid in of_runs(base):
             os.kill(pid, 9)
+
+
+@contextmanager
+def each_kind_of_rig(base: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A rig of the kind that the calling fixture is parametrized with."""
+    if request.param == OVER_SSH:
+        with rig_in(base, "sh", request.getfixturevalue("sshd_here")) as rig:
+            yield rig
+    else:
+        with rig_in(base, request.param) as rig:
+            yield rig
 
 
 def of_runs(base: Path) -> list[int]:

@@ -13,7 +13,20 @@ from shutil import which
 
 import anyio
 import pytest
-from job_rig import OWNER, Rig, alive, main_pid, rig_in, shells_here, supervisor_pid, tagged, until, until_stdout
+from job_rig import (
+    OVER_SSH,
+    OWNER,
+    Rig,
+    alive,
+    each_kind_of_rig,
+    main_pid,
+    rig_in,
+    shells_here,
+    supervisor_pid,
+    tagged,
+    until,
+    until_stdout,
+)
 
 from optio_host import job_shell
 from optio_host.errors import HostError
@@ -39,10 +52,10 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
         yield rig
 
 
-@pytest.fixture(params=shells_here())
+@pytest.fixture(params=[*shells_here(), OVER_SSH])
 def each_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Rig]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with rig_in(tmp_path, request.param) as rig:
+    with each_kind_of_rig(tmp_path, request) as rig:
         yield rig
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from job_rig import Rig, main_pid, rig_in, shells_here, tagged
+from job_rig import OVER_SSH, Rig, each_kind_of_rig, main_pid, shells_here, tagged
 
 from optio_host.errors import HostError
 from optio_host.job_index import forget, jobs, reap, stop_orphan
@@ -17,10 +17,10 @@ from optio_host.outcome import Exited
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
 
-@pytest.fixture(params=shells_here())
+@pytest.fixture(params=[*shells_here(), OVER_SSH])
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Rig]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with rig_in(tmp_path, request.param) as rig:
+    with each_kind_of_rig(tmp_path, request) as rig:
         yield rig
 
 

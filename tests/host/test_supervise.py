@@ -10,7 +10,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from job_rig import OWNER, Rig, alive, main_pid, rig_in, shells_here, supervisor_pid, tagged, until, until_stdout
+from job_rig import (
+    OVER_SSH,
+    OWNER,
+    Rig,
+    alive,
+    each_kind_of_rig,
+    main_pid,
+    rig_in,
+    shells_here,
+    supervisor_pid,
+    tagged,
+    until,
+    until_stdout,
+)
 
 from optio_host.job import Job, Limits
 from optio_host.job_errors import StartFailed
@@ -21,10 +34,10 @@ from optio_host.outcome import Exited, Lost, Outcome, Signalled
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
 
-@pytest.fixture(params=shells_here())
+@pytest.fixture(params=[*shells_here(), OVER_SSH])
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Rig]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with rig_in(tmp_path, request.param) as rig:
+    with each_kind_of_rig(tmp_path, request) as rig:
         yield rig
 
 
@@ -377,11 +390,12 @@ def test_a_run_directory_that_is_a_link_is_refused(run: Run, rig: Rig) -> None:
 def test_a_program_outlives_a_driver_that_was_killed(run: Run, rig: Rig) -> None:
     driver = f"""
 import anyio, sys
-sys.path.insert(0, {os.path.dirname(__file__)!r})
-from pathlib import Path
+sys.path[:0] = {sys.path!r}
+from pathlib import Path, PosixPath
 from job_rig import Rig
+from sshd_rig import Sshd
 async def main():
-    rig = Rig(Path({str(rig.base / "driver")!r}), {rig.shell!r})
+    rig = Rig(Path({str(rig.base / "driver")!r}), {rig.shell!r}, {rig.server!r})
     rig.rundir = {rig.rundir!r}
     job = await rig.start("while read -r line; do echo got $line; done; exit 5")
     await job.append(0, b"one\\n")

@@ -2,20 +2,24 @@
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..cursor import START, Cursor
 from ..errors import HostError
-from ..host import OUTPUT_LIMIT, EndOfWriting, FileReset, Followed, ProcessHandle, ProgressCallback, RunResult, Source
-from ..lines import DEFAULT_LINE_LIMIT, LongLine
+from ..host import OUTPUT_LIMIT, EndOfWriting, Followed, ProcessHandle, ProgressCallback, RunResult, Source
+from ..lines import DEFAULT_LINE_LIMIT
+from ..tail import as_text
 from . import files, stream
 from .follow import follow
 from .process import Child, run_to_end, start
 from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from ..trees import TreeCopy
 
 TERMINATE_GRACE = 5.0
 """Seconds between TERM and KILL in `terminate_subprocess`, as published."""
@@ -134,17 +138,9 @@ class LocalHost:
         """See `optio_host.host.FollowsFiles.follow`."""
         return follow(self._watcher, path, cursor, limit=limit, until=until)
 
-    async def tail_file(self, absolute_path: str) -> AsyncGenerator[str]:
-        """Every line from the first on, then each as it is appended, without line ends. Never ends.
-
-        An over-long line comes as its beginning with its size; a file that was replaced goes on with its new content.
-        """
-        async with aclosing(follow(self._watcher, absolute_path)) as lines:
-            async for line, _ in lines:
-                if isinstance(line, LongLine):
-                    yield f"{line.head.decode('utf-8', 'replace')} [... a line of {line.size} bytes]"
-                elif not isinstance(line, FileReset):
-                    yield line.data.decode("utf-8", "replace")
+    def tail_file(self, absolute_path: str) -> AsyncGenerator[str]:
+        """Every line from the first on, then each as it is appended, without line ends. Never ends."""
+        return as_text(self.follow(absolute_path))
 
     async def write_text(self, relpath: str, content: str) -> None:
         """Write a text file below the workdir; ValueError if it would leave it."""
@@ -181,6 +177,40 @@ class LocalHost:
     ) -> AsyncGenerator[bytes]:
         """See `optio_host.host.StreamsFiles.stream_file`."""
         return stream.stream_file(path, within=within, max_bytes=max_bytes)
+
+    async def put_tree(
+        self,
+        source: str,
+        target: str,
+        *,
+        exclude: Sequence[str] = (),
+        delete: bool = False,
+        by_content: bool = False,
+        progress_cb: ProgressCallback | None = None,
+    ) -> "TreeCopy":
+        """See `optio_host.host.CopiesTrees.put_tree`."""
+        from .trees import copy_tree
+
+        return await copy_tree(
+            source, target, exclude=exclude, delete=delete, by_content=by_content, progress_cb=progress_cb
+        )
+
+    async def get_tree(
+        self,
+        source: str,
+        target: str,
+        *,
+        exclude: Sequence[str] = (),
+        delete: bool = False,
+        by_content: bool = False,
+        progress_cb: ProgressCallback | None = None,
+    ) -> "TreeCopy":
+        """See `optio_host.host.CopiesTrees.get_tree`."""
+        from .trees import copy_tree
+
+        return await copy_tree(
+            source, target, exclude=exclude, delete=delete, by_content=by_content, progress_cb=progress_cb
+        )
 
     def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""

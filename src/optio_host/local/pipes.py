@@ -3,13 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import IO
 
 import anyio
 
+from ..lines import lines_of
+
 CHUNK = 64 * 1024
-PIECE_LIMIT = 16 * 1024 * 1024
-"""A line of a child's output that is longer than this many bytes is handed on in pieces, so that memory is bounded."""
 
 
 class PipeReader:
@@ -36,18 +37,10 @@ class PipeReader:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Everything as lines with their line ends (the last one may have none); closes the pipe at the end."""
-        pending = b""
         try:
-            while chunk := await self.read():
-                pieces = (pending + chunk).split(b"\n")
-                pending = pieces.pop()
-                for piece in pieces:
-                    yield piece + b"\n"
-                if len(pending) > PIECE_LIMIT:
-                    yield pending
-                    pending = b""
-            if pending:
-                yield pending
+            async with aclosing(lines_of(self.read)) as lines:
+                async for line in lines:
+                    yield line
         finally:
             self.close()
 

@@ -1,0 +1,335 @@
+"""One command on the far side of a link, and its bytes.
+
+sshd makes every command the first process of a session of its own (measured with OpenSSH 9.2), which is what ends it.
+"""
+
+import asyncio
+import errno
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import asyncssh
+
+from ..errors import HostError, LinkLost
+from ..limited import HeadTail
+from ..outcome import Exited, Lost, Signalled, describe, from_returncode
+from .noise import NoiseCut
+from .opening import opening
+
+BUFFERED = 4 * 1024 * 1024
+"""Bytes of output that are held while nobody reads; then the far side has to wait."""
+
+KEPT_STDERR = 16 * 1024
+"""Bytes of stderr that are kept for messages where it is not read as a stream."""
+
+QUIET_SECONDS = 0.25
+"""How long after the exit of a command its output must be quiet to be complete, where a process that it left behind
+holds the streams open. Otherwise the end of the streams tells, at once."""
+
+CLOSE_SECONDS = 5.0
+"""How long the host may take to agree that a channel is closed. Its slot there is free only then."""
+
+_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13, "ALRM": 14}
+_SIGNALS |= {"TERM": 15, "USR1": 10, "USR2": 12}
+"""Names of RFC 4254, section 6.10; the numbers are those of Linux. OpenSSH sends other signals as NAME@openssh.com or
+with the number in the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarProcess:
+    """The first process of a channel as it was when it began.
+
+    Attributes:
+        pid: its process id there, which is its session's too.
+        group: its process group; empty where the host cannot say.
+        started: start time as the kernel counts it; tells it from a later process with its number.
+    """
+
+    pid: int
+    group: str
+    started: str
+
+
+class _Stream:
+    def __init__(self, marker: bytes) -> None:
+        self.cut = NoiseCut(marker)
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self.ended = False
+        self.changed = asyncio.Event()
+
+    def feed(self, chunk: bytes) -> None:
+        chunk = self.cut.feed(chunk)
+        if chunk:
+            self.chunks.append(chunk)
+            self.size += len(chunk)
+        self.changed.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self.changed.set()
+
+
+class Pipe(Protocol):
+    """What carries a command's bytes: a channel of asyncssh, or a part of a `Shell`. The names are asyncssh's."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for its stdin."""
+        ...
+
+    def write_eof(self) -> None:
+        """End of its stdin."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Let it wait with its output."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Let it go on."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Nothing can be written any more."""
+        ...
+
+    def abort(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Channel(asyncssh.SSHClientSession[bytes]):
+    """A command that runs over there. Made by `Link.channel`.
+
+    Attributes:
+        tag: what every process of it carries in its environment, in OPTIO_RUN.
+        target: the host, for messages.
+        begun_after: seconds until its first process was there; None before that.
+    """
+
+    def __init__(self, target: str, *, stream_stderr: bool, on_close: Callable[["Channel"], None]) -> None:
+        self.target = target
+        self._on_close: Callable[[Channel], None] | None = on_close
+        self.tag = secrets.token_hex(8)
+        self._marker = f"optio-{secrets.token_hex(8)} "
+        self._channel: Pipe | None = None
+        self._stdout = _Stream(self._marker.encode())
+        self._stderr = _Stream(self._marker.encode())
+        self._kept = None if stream_stderr else HeadTail(KEPT_STDERR)
+        self._outcome: Exited | Signalled | None = None
+        self._lost: str | None = None
+        self._ended = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._paused = False
+        self._made = self._last_data = asyncio.get_running_loop().time()
+        self.begun_after: float | None = None
+        self._cwd: str | None = None
+
+    # What asyncssh calls.
+
+    def connection_made(self, chan: Pipe) -> None:
+        """asyncssh: the channel is open."""
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """asyncssh: bytes of stdout, or of stderr if there is a data type."""
+        self._last_data = asyncio.get_running_loop().time()
+        if datatype is None:
+            self._stdout.feed(data)
+            if self.begun_after is None and self._stdout.cut.line is not None:
+                self.begun_after = self._last_data - self._made
+        elif self._kept is not None:
+            self._kept.feed(self._stderr.cut.feed(data))
+        else:
+            self._stderr.feed(data)
+        if not self._paused and self._channel and self._stdout.size + self._stderr.size > BUFFERED:
+            self._paused = True
+            self._channel.pause_reading()
+
+    def eof_received(self) -> bool:
+        """asyncssh: no more output; the channel stays open for the exit status."""
+        self._stdout.end()
+        self._stderr.end()
+        return True
+
+    def exit_status_received(self, status: int) -> None:
+        """asyncssh: it exited."""
+        self.exited(status)
+
+    def exited(self, returncode: int) -> None:
+        """It has ended: its exit status, or the negative number of the signal that ended it."""
+        self._outcome = from_returncode(returncode)
+        self._ended.set()
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        """asyncssh: a signal ended it."""
+        name = signal.partition("@")[0]
+        number = re.search(r"\d+", name)
+        self.exited(-(_SIGNALS.get(name) or (int(number.group()) if number else 0)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncssh: the channel is closed, in order or because the link broke."""
+        if self._outcome is None:
+            self._lost = str(exc) if exc else "the host closed the channel without saying how the command ended"
+        self._stdout.end()
+        self._stderr.end()
+        self._writable.set()
+        self._ended.set()
+        self._closed.set()
+
+    def pause_writing(self) -> None:
+        """asyncssh: enough is queued."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """asyncssh: more may be queued."""
+        self._writable.set()
+
+    # What we call.
+
+    def send_script(self, script: bytes, *, cwd: str | None, env: Mapping[str, str], stdin: bool) -> None:
+        """Hand over what is to be done; the first thing that is written."""
+        assert self._channel is not None
+        self._cwd = cwd
+        self._channel.write(opening(self._marker, self.tag, script, cwd=cwd, env=env, stdin=stdin))
+        if not stdin:
+            self._channel.write_eof()
+
+    @property
+    def process(self) -> FarProcess | None:
+        """Its first process; None before it has begun."""
+        line = self._stdout.cut.line or b""
+        pid = line.partition(b" ")[0]
+        if not pid.isdigit():
+            return None
+        # Fields as in proc_pid_stat(5), counted behind the name: 3 is the group, 20 the start time.
+        fields = line.rpartition(b") ")[2].split()
+        group, started = (fields[2].decode(), fields[19].decode()) if len(fields) > 19 else ("", "")
+        return FarProcess(int(pid), group, started)
+
+    @property
+    def ended(self) -> bool:
+        """Its first process has ended, or nobody can say any more."""
+        return self._ended.is_set()
+
+    @property
+    def said(self) -> str:
+        """What is kept of its stderr, where it is not a stream; for messages."""
+        return self._kept.text().strip() if self._kept else ""
+
+    async def read(self) -> bytes:
+        """The next bytes of stdout, b"" at its end. LinkLost when the link broke; FileNotFoundError for the cwd."""
+        return await self._read(self._stdout)
+
+    async def read_stderr(self) -> bytes:
+        """Likewise of stderr, for a channel that streams it."""
+        return await self._read(self._stderr)
+
+    def take(self) -> tuple[bytes, bytes]:
+        """What has come of stdout and stderr and was not read, without waiting."""
+        taken = b"".join(self._stdout.chunks), b"".join(self._stderr.chunks)
+        for stream in (self._stdout, self._stderr):
+            stream.chunks.clear()
+            stream.size = 0
+        return taken
+
+    async def _read(self, stream: _Stream) -> bytes:
+        while not stream.chunks:
+            if stream.ended:
+                self._check_begun()
+                if self._lost is not None:
+                    raise LinkLost(f"{self.target}: {self._lost}; nobody knows whether the command went on")
+                return b""
+            stream.changed.clear()
+            await stream.changed.wait()
+        chunk = stream.chunks.popleft()
+        stream.size -= len(chunk)
+        if self._paused and self._channel and self._stdout.size + self._stderr.size < BUFFERED // 2:
+            self._paused = False
+            self._channel.resume_reading()
+        return chunk
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send bytes to its stdin, waiting while too much is queued.
+
+        Raises BrokenPipeError when it has ended or closed its stdin, LinkLost.
+        """
+        await self.drain()
+        self.write_now(data)
+
+    def write_now(self, data: bytes | memoryview) -> None:
+        """Queue bytes for its stdin, however many there are; raises as `write` does."""
+        self._check_writable()
+        assert self._channel is not None
+        self._channel.write(bytes(data))
+
+    async def drain(self) -> None:
+        """Return when little enough is queued; raises as `write` does."""
+        await self._writable.wait()
+        self._check_writable()
+
+    def _check_writable(self) -> None:
+        if self._lost is not None:
+            raise LinkLost(f"{self.target}: {self._lost}; nobody knows how much of the input arrived")
+        if self._channel is None or self._channel.is_closing() or self._closed.is_set():
+            raise BrokenPipeError(errno.EPIPE, f"{self.target}: the command no longer reads its stdin")
+
+    def write_eof(self) -> None:
+        """Give end of input behind what was written. Again is fine."""
+        if self._channel is not None and not self._closed.is_set():
+            self._channel.write_eof()
+
+    async def wait(self) -> Exited | Signalled | Lost:
+        """How its first process ended; whoever else holds the streams is not waited for.
+
+        Raises FileNotFoundError when `cwd` was not there; HostError when a login script ended before it began.
+        """
+        await self._ended.wait()
+        if self._outcome is not None:
+            with anyio.move_on_after(QUIET_SECONDS):
+                while self._stdout.cut.line is None and not self._stdout.ended:
+                    self._stdout.changed.clear()
+                    await self._stdout.changed.wait()
+            self._check_begun()
+            return self._outcome
+        return Lost(self._lost or "the link was closed")
+
+    async def settled(self) -> None:
+        """Return when all that its first process wrote before its end has come."""
+        loop = asyncio.get_running_loop()
+        self._last_data = loop.time()
+        while not (self._stdout.ended and self._stderr.ended):
+            left = self._last_data + QUIET_SECONDS - loop.time()
+            if left <= 0:
+                return
+            with anyio.move_on_after(left):
+                await self._closed.wait()
+
+    async def close(self) -> None:
+        """Let go of it; what runs over there is not ended by this. Again is fine."""
+        if self._channel is not None and not self._closed.is_set():
+            self._channel.abort()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_SECONDS):
+                await self._closed.wait()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close(self)
+
+    def _check_begun(self) -> None:
+        line = self._stdout.cut.line
+        if line is None and self._lost is None:
+            noise = self._stdout.cut.noise.decode("utf-8", "replace").strip()[-500:]
+            how = describe(self._outcome) if self._outcome else "ended"
+            raise HostError(
+                f"{self.target}: login shell: it {how} before it ran anything; does an rc file of that user exit, "
+                f"or is the account's shell no POSIX shell? It said: {(self.said or noise or 'nothing')!r}"
+            )
+        if line == b"nodir":
+            raise FileNotFoundError(errno.ENOENT, f"{self.target}: no such directory to run in", self._cwd)

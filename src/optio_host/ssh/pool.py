@@ -1,0 +1,232 @@
+"""The connections to one host: opened when needed, shared, bounded, and made again when they break.
+
+Nothing in here repeats what may have acted: a session that the host refused is opened elsewhere, before anything was
+said on it; a session that broke is left to whoever used it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+import asyncssh
+
+from ..clock import Clock
+from ..errors import ConnectFailed, HostError
+from ..host import LinkState
+from ..types import SSHConfig
+from .channel import Channel
+from .connect import Connection, connect
+from .opening import BOOTSTRAP
+
+SESSIONS = 6
+"""Sessions on one connection. OpenSSH allows 10 and frees one only after this side has seen its end; at 8 to 10 in
+flight it refuses some at random (measured with 9.2)."""
+
+CONNECTIONS = 8
+"""Connections at most; further sessions wait for a free one."""
+
+OPEN_SECONDS = 20.0
+"""How long the opening of a session may take."""
+
+RETRY_SECONDS = 1.0
+"""Pause between two tries to connect again."""
+
+RECONNECT_SECONDS = 30.0
+"""How long a session waits for a link that broke to come back before it gives up with ConnectFailed."""
+
+WINDOW = 8 * 1024 * 1024
+"""Bytes that may be under way to this side in one session."""
+
+REFUSALS = 3
+"""How often a host may refuse the only session of a connection before that is what it does."""
+
+
+class _Pooled:
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.used = 0
+        self.limit = SESSIONS
+
+    @property
+    def free(self) -> bool:
+        return self.used < self.limit
+
+
+class Pool:
+    """All connections of a `Link`. Nothing is opened before it is used.
+
+    Parameters:
+        config: how to reach the host.
+        clock: time, for tests.
+
+    Attributes:
+        target: the host, for messages: "user@host:port" once there was a connection.
+        login_seconds: how long a command took to begin, the quickest of them; 0 before there was one.
+    """
+
+    def __init__(self, config: SSHConfig, clock: Clock) -> None:
+        self.target = f"{config.user}@{config.host}" if config.user else config.host
+        self.login_seconds = 0.0
+        self._config = config
+        self._clock = clock
+        self._pool: list[_Pooled] = []
+        self._dropped: list[Connection] = []
+        self._freed = asyncio.Event()
+        self._connecting: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[LinkState], None]] = []
+        self._was_connected = False
+        self._closed = False
+
+    def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
+        """Call a function with every change of state from now on; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    async def connection(self) -> asyncssh.SSHClientConnection:
+        """A live connection, for what needs no session. Raises ConnectFailed."""
+        return (await self._any(lambda pooled: True)).connection.ssh
+
+    async def close(self) -> None:
+        """Close every connection. What runs over there goes on."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        was_connected = bool(self._pool)
+        for pooled in list(self._pool):
+            self._drop(pooled, "closed here")
+        await self._forget_dropped()
+        if was_connected:
+            self._tell(LinkState("closed"))
+
+    async def _forget_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, []
+        for connection in dropped:
+            await connection.wait_closed()
+
+    async def open(self, *, stream_stderr: bool) -> Channel:
+        """A session in which the host waits for a script. The caller closes it. Raises ConnectFailed, HostError."""
+        refused = 0
+        while True:
+            pooled = await self._any(lambda each: each.free)
+            try:
+                return await self._open_on(pooled, stream_stderr)
+            except asyncssh.ChannelOpenError as error:
+                # Nothing was sent yet, so it may be tried elsewhere.
+                if pooled not in self._pool:
+                    continue  # the connection broke
+                # A host may allow fewer sessions than most do.
+                pooled.limit = max(1, pooled.used)
+                refused += pooled.used == 0
+                if refused > REFUSALS:
+                    raise HostError(
+                        f"{self.target}: session: the host refuses every one ({error.reason}); "
+                        "look at MaxSessions and the account's restrictions there"
+                    ) from error
+            except (asyncssh.Error, OSError, TimeoutError) as error:
+                self._drop(pooled, str(error) or f"no answer to the opening of a session for {OPEN_SECONDS:g} s")
+
+    async def _open_on(self, pooled: _Pooled, stream_stderr: bool) -> Channel:
+        channel = Channel(self.target, stream_stderr=stream_stderr, on_close=partial(self._release, pooled))
+        pooled.used += 1
+        try:
+            with anyio.fail_after(OPEN_SECONDS):
+                await pooled.connection.ssh.create_session(lambda: channel, BOOTSTRAP, encoding=None, window=WINDOW)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await channel.close()  # its shell waits for the script, and ends with the channel
+            raise
+        return channel
+
+    async def _any(self, wanted: Callable[[_Pooled], bool]) -> _Pooled:
+        """A connection that is `wanted`; made if there is none, waited for if there are enough."""
+        patient = self._was_connected
+        deadline = self._clock.monotonic() + RECONNECT_SECONDS
+        while True:
+            if self._closed:
+                raise HostError(f"{self.target}: this host was disconnected; connect a new one")
+            for pooled in self._pool:
+                if wanted(pooled):
+                    return pooled
+            self._freed.clear()
+            try:
+                if len(self._pool) < CONNECTIONS:
+                    await self._connect_once()
+                    continue
+            except ConnectFailed as error:
+                if not self._pool:
+                    if error.final or not patient or self._clock.monotonic() >= deadline:
+                        raise
+                    await self._clock.sleep(RETRY_SECONDS)
+                    continue
+            # There are connections, and no more of them are to be had: wait for one of their sessions to end.
+            await self._freed.wait()
+
+    async def _connect_once(self) -> None:
+        """One more connection. Whoever wants one meanwhile waits for the same try, and a caller that gives up does not
+        take it from the others."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect(), name=f"optio connects to {self.target}")
+            self._connecting.add_done_callback(self._connect_done)
+        connecting = self._connecting
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            if not connecting.cancelled():
+                raise
+            raise HostError(f"{self.target}: this host was disconnected while it was connected to") from None
+
+    def _connect_done(self, task: "asyncio.Task[None]") -> None:
+        self._connecting = None
+        if not task.cancelled():
+            task.exception()  # it is raised to those who wait; there may be none left
+
+    async def _connect(self) -> None:
+        await self._forget_dropped()
+        if not self._pool:
+            self._tell(LinkState("reconnecting" if self._was_connected else "connecting"))
+        lost: list[str] = []
+        made: list[_Pooled] = []
+
+        def on_lost(error: Exception | None) -> None:
+            lost.append(str(error) if error else "the host closed the connection")
+            for pooled in made:
+                self._drop(pooled, lost[-1])
+
+        try:
+            connection = await connect(self._config, on_lost=on_lost)
+        except ConnectFailed as error:
+            if not self._pool:
+                self._tell(LinkState("failed", str(error)))
+            raise
+        self._was_connected = True
+        self.target = connection.label
+        made.append(_Pooled(connection))
+        self._pool += made
+        if lost:
+            self._drop(made[0], lost[-1])
+        elif len(self._pool) == 1:
+            self._tell(LinkState("connected"))
+
+    def _drop(self, pooled: _Pooled, reason: str) -> None:
+        if pooled not in self._pool:
+            return
+        self._pool.remove(pooled)
+        if not self._closed:
+            pooled.connection.ssh.abort()  # an orderly end would wait for a link that is dead
+        pooled.connection.close()
+        self._dropped.append(pooled.connection)
+        self._freed.set()
+        if not self._pool and not self._closed:
+            self._tell(LinkState("lost", reason))
+
+    def _release(self, pooled: _Pooled, channel: Channel) -> None:
+        pooled.used -= 1
+        if channel.begun_after is not None:
+            self.login_seconds = min(self.login_seconds or channel.begun_after, channel.begun_after)
+        self._freed.set()
+
+    def _tell(self, state: LinkState) -> None:
+        for listener in list(self._listeners):
+            listener(state)
