@@ -39,8 +39,10 @@ async def connected(config: SSHConfig, taskdir: str) -> AsyncIterator[RemoteHost
 
 @contextmanager
 def own_sshd(directory: Path, settings: str = "") -> Iterator[Sshd]:
-    """A real server for this user."""
-    with sshd(directory, user=getpass.getuser(), settings=settings) as server:
+    """A real server for this user, with another home, so that what rc files cost is not paid for each command."""
+    home = directory / "home"
+    home.mkdir(parents=True)
+    with sshd(directory, user=getpass.getuser(), settings=f"SetEnv HOME={home}\n{settings}") as server:
         yield server
 
 

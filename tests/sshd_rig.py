@@ -99,7 +99,7 @@ def sshd(directory: Path, *, user: str | None = None, settings: str = "") -> Ite
         os.chmod(path, 0o755 if path.is_dir() else 0o644)
     # It goes into the background by itself, so that it is no child of this process and not taken for one of a test.
     subprocess.run([program, "-f", directory / "conf", "-E", directory / "log"], check=True, timeout=20)
-    pid = _pid_of(directory, port)
+    pid = _pid_of(directory)
     try:
         yield Sshd(
             port, name, str(directory / "clientkey"), str(directory / "known_hosts"), account.pw_dir, directory, pid
@@ -108,12 +108,12 @@ def sshd(directory: Path, *, user: str | None = None, settings: str = "") -> Ite
         os.kill(pid, signal.SIGTERM)
 
 
-def _pid_of(directory: Path, port: int) -> int:
+def _pid_of(directory: Path) -> int:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            # The pid is written when it listens.
-            if probe.connect_ex(("127.0.0.1", port)) == 0 and (directory / "pid").exists():
-                return int((directory / "pid").read_text())
+        # Written when it listens.
+        written = (directory / "pid").read_text() if (directory / "pid").exists() else ""
+        if written.endswith("\n"):
+            return int(written)
         time.sleep(0.01)
     pytest.fail(f"sshd did not come up: {(directory / 'log').read_text()}")

@@ -4,8 +4,9 @@
 
 It starts the session of a scenario below ROOT, or adopts it when it is there, drives it to its end, and prints what the
 journal then holds as one JSON object. With `--die` it kills itself with SIGKILL at the n-th time that it comes to this
-seam. Below ROOT, `seams` has every seam that any driver came to, `handled` every call of the handler, `runs` a line for
-each time that the program was started.
+seam. OPTIO_TEST_SSHD (port:user:key:known_hosts) names an sshd to reach this machine by. Below ROOT, `seams` has every
+seam that any driver came to, `handled` every call of the handler, `runs` a line for each time that the program was
+started.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -28,6 +30,12 @@ from optio_agents.session import Session
 from optio_agents.task_directory import log_path
 from optio_host.job_errors import JobGone
 from optio_host.local.host import LocalHost
+from optio_host.ssh.host import RemoteHost
+from optio_host.types import KnownHosts, SSHConfig
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from ssh_rig import HereOverSsh
 
 SESSION = "5e55104"
 
@@ -90,6 +98,20 @@ def die_at(root: Path, seam: str, number: int | str) -> None:
     seams.reached = reached
 
 
+Machine = LocalHost | RemoteHost
+
+
+def machine(root: Path) -> Machine:
+    """This machine; by the sshd that the environment names, if it does."""
+    server = os.environ.get("OPTIO_TEST_SSHD")
+    if server is None:
+        return LocalHost(str(root))
+    port, user, key, known_hosts = server.split(":")
+    checked = KnownHosts((known_hosts,))
+    config = SSHConfig("127.0.0.1", user, key, int(port), host_key=checked, config_files=(), agent=False, jump=())
+    return HereOverSsh(config, str(root))
+
+
 async def go_on(root: Path, scenario: str, leave: bool) -> dict[str, object]:
     """Start or adopt the session, see it to its end, and say what its journal holds."""
     async with open_store(f"sqlite://{root}/journal.db") as store:
@@ -100,7 +122,7 @@ async def go_on(root: Path, scenario: str, leave: bool) -> dict[str, object]:
                 handled.write(json.dumps(call) + "\n")
             return f"noted {deliverable.name}"
 
-        host = LocalHost(str(root))
+        host = machine(root)
         try:
             session = await start_or_adopt(root, scenario, host, store, handle)
         except SessionUnknown:
@@ -113,10 +135,11 @@ async def go_on(root: Path, scenario: str, leave: bool) -> dict[str, object]:
             if leave:
                 await session.leave("told to")
             await session.wait()
+        await host.disconnect()
         return await held(root, store)
 
 
-async def start_or_adopt(root: Path, scenario: str, host: LocalHost, store: Store, handle: DeliverableHook) -> Session:
+async def start_or_adopt(root: Path, scenario: str, host: Machine, store: Store, handle: DeliverableHook) -> Session:
     begun = root / "begun"
     if begun.exists():
         return await Session.adopt(host, store, SESSION, on_deliverable=handle)
@@ -134,7 +157,7 @@ async def start_or_adopt(root: Path, scenario: str, host: LocalHost, store: Stor
     )
 
 
-async def cancel(host: LocalHost, store: Store, session: Session) -> None:
+async def cancel(host: Machine, store: Store, session: Session) -> None:
     """What `optio cancel` does, once the program has said something; again is the same command."""
     async with aclosing(host.follow(log_path(session.record))) as lines:
         async for _ in lines:

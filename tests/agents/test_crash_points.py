@@ -21,6 +21,7 @@ from optio_host.job import Job
 from optio_host.job_state import Owner
 from optio_host.local.host import LocalHost
 from optio_host.local.part import PART_SUFFIX
+from sshd_rig import Sshd
 
 DRIVER = Path(__file__).parent / "crash_driver.py"
 
@@ -76,11 +77,13 @@ TIMELINE = {"driver.changed", "driver.left", "stop"}
 class Scene:
     """A session below a directory, and the drivers that come and go."""
 
-    def __init__(self, root: Path, scenario: str) -> None:
+    def __init__(self, root: Path, scenario: str, server: Sshd | None = None) -> None:
         self.root = root
         self.scenario = scenario
         self.env = {**os.environ, "XDG_STATE_HOME": str(root / "xdg")}
         self.env.pop("OPTIO_RUN", None)
+        if server is not None:
+            self.env["OPTIO_TEST_SSHD"] = f"{server.port}:{server.user}:{server.key}:{server.known_hosts}"
 
     def drive(self, *options: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -230,6 +233,25 @@ def test_the_driver_that_took_over_is_killed_too(
     killed = scene("work")
     killed.die(*first)
     killed.die(*second)
+    assert_as_if_nothing_had_happened(killed, killed.to_the_end(), uninterrupted)
+
+
+OVER_SSH = [
+    ("work", "job started", 1), ("work", "before commit", 2), ("work", "after commit", 5),
+    ("work", "before landing", 1), ("work", "landed", 2),
+    ("work", "before reply", 1), ("work", "replied", 2), ("work", "program stopped", 1),
+    ("work", "before the end", 1), ("cancel", "command", 1), ("cancel", "stop decided", 1),
+    ("cancel", "program stopped", 1), ("leftovers", "after commit", 4),
+]  # fmt: skip
+"""Every kind of seam once: where the host is, makes no difference to the others."""
+
+
+@pytest.mark.parametrize(("scenario", "seam", "number"), [point(*each) for each in OVER_SSH])
+def test_over_ssh_a_driver_killed_at_a_seam_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, sshd_here: Sshd, uninterrupted: Uninterrupted, scenario: str, seam: str, number: int
+) -> None:
+    killed = Scene(tmp_path, scenario, sshd_here)
+    killed.die(seam, number)
     assert_as_if_nothing_had_happened(killed, killed.to_the_end(), uninterrupted)
 
 

@@ -402,3 +402,18 @@ def test_three_hundred_megabytes_of_output_stay_small_here(run: Run, server: Ssh
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_output_that_is_read_late_is_whole_although_the_process_has_ended(run: Run, server: Sshd, taskdir: str) -> None:
+    async def body() -> None:
+        async with connected(config_for(server), taskdir) as host:
+            await host.run_command("true")
+            handle = await host.launch_subprocess("head -c 9000000 /dev/zero | tr '\\0' x; echo; echo end; touch ended")
+            await until(lambda: os.path.exists(os.path.join(host.workdir, "ended")), "nearly all of it is under way")
+            await anyio.wait_all_tasks_blocked()
+            lines = [line async for line in handle.stdout]
+            assert sum(map(len, lines)) == 9_000_005
+            assert lines[-1] == b"end\n"
+            assert await proc_wait(handle) == 0
+
+    run(body)

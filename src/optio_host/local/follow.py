@@ -4,12 +4,12 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncGenerator
-from typing import Literal
 
-from ..cursor import CHECKED_BYTES, START, Changed, Cursor, FileState, compare
+from ..cursor import CHECKED_BYTES, START, Cursor
 from ..errors import FileRefused
-from ..host import EndOfWriting, FileReset, Followed
-from ..lines import DEFAULT_LINE_LIMIT, Line, LineFramer, LongLine
+from ..following import NOT_REGULAR, Following, Look, began_again
+from ..host import EndOfWriting, Followed
+from ..lines import DEFAULT_LINE_LIMIT
 from .watcher import Wake, Watcher
 
 READ_BYTES = 256 * 1024
@@ -66,32 +66,30 @@ class FileReader:
 
     def __init__(self, path: str, cursor: Cursor, limit: int) -> None:
         self._path = path
-        self._limit = limit
         self._descriptor: int | None = None
-        self._begin(cursor)
-
-    def _begin(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self._framer = LineFramer(offset=cursor.offset, limit=self._limit)
-        self._tail: bytes | None = None  # the last bytes before what was fed; None: not read since the start
+        self._following = Following(cursor, limit)
 
     def look(self) -> list[tuple[Followed, Cursor]] | None:
         """Read on, one read's worth: the lines completed by it, maybe none; None when nothing new is there."""
-        if self._descriptor is None and not self._open():
-            return None
-        found = self._read()
-        if found is None and self._was_replaced():
-            # The old file was read to its end just now; whoever wrote to it has moved on.
-            return self._start_again("replaced")
+        if self._descriptor is None:
+            self._descriptor = self._open()
+            if self._descriptor is None:
+                return None
+        look = self._read(self._descriptor)
+        found = self._following.take(look)
+        if not began_again(found) and not look.chunk:
+            # The file was read to its end just now; if there is another one, whoever wrote to it has moved on.
+            other = self._replacement(self._descriptor)
+            if other is None:
+                return None
+            found = self._following.take(other)
+        if began_again(found):
+            self.close()
         return found
 
     def finish(self) -> list[tuple[Followed, Cursor]]:
         """The unfinished last line, once nobody writes any more."""
-        last = self._framer.finish()
-        if last is None or self._tail is None:
-            return []
-        self._cursor = Cursor(self._cursor.file, last.end, Cursor.check_of(self._tail))
-        return [(last, self._cursor)]
+        return self._following.finish()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,56 +97,36 @@ class FileReader:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _open(self) -> bool:
+    def _open(self) -> int | None:
         try:
             # O_NONBLOCK: opening a FIFO that someone put here must not block.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             raise FileRefused(self._path, f"it cannot be read: {error.strerror}") from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise FileRefused(self._path, "it is no regular file, so it cannot be followed; remove it")
-        self._descriptor = descriptor
-        return True
+            raise FileRefused(self._path, NOT_REGULAR)
+        return descriptor
 
-    def _was_replaced(self) -> bool:
+    def _read(self, descriptor: int) -> Look:
+        state = os.fstat(descriptor)
+        fed = self._following.fed
+        checked = min(fed, CHECKED_BYTES)
+        wanted = READ_BYTES if state.st_size > fed else 0
+        window = os.pread(descriptor, checked + wanted, fed - checked)
+        return Look(_identity(state), state.st_size, fed, window[:checked], window[checked:])
+
+    def _replacement(self, descriptor: int) -> Look | None:
         try:
             now = os.stat(self._path)
         except OSError:
-            return False  # it was moved away or removed; until there is another one, the open file is the file
-        assert self._descriptor is not None
-        return not os.path.samestat(now, os.fstat(self._descriptor))
-
-    def _read(self) -> list[tuple[Followed, Cursor]] | None:
-        assert self._descriptor is not None
-        state = os.fstat(self._descriptor)
-        file = f"{state.st_dev}:{state.st_ino}"
-        fed = self._framer.fed
-        before = os.pread(self._descriptor, min(fed, CHECKED_BYTES), max(0, fed - CHECKED_BYTES))
-        check = self._cursor.check if self._tail is None else Cursor.check_of(self._tail)
-        verdict = compare(
-            Cursor(self._cursor.file, fed, check), FileState(file, state.st_size), Cursor.check_of(before)
-        )
-        if isinstance(verdict, Changed):
-            return self._start_again(verdict.reason)
-        self._cursor = Cursor(file, self._cursor.offset, self._cursor.check)
-        self._tail = before
-        if not verdict.available:
+            return None  # it was moved away or removed; until there is another one, the open file is the file
+        if os.path.samestat(now, os.fstat(descriptor)):
             return None
-        chunk = os.pread(self._descriptor, READ_BYTES, fed)
-        window = before + chunk
-        self._tail = window[-CHECKED_BYTES:]
-        shift = len(before) - fed
-        return [self._at(file, line, window, line.end + shift) for line in self._framer.feed(chunk)]
+        return Look(_identity(now), now.st_size, self._following.fed, b"", b"")
 
-    def _start_again(self, reason: Literal["truncated", "replaced", "rewritten"]) -> list[tuple[Followed, Cursor]]:
-        dropped = self._framer.pending
-        self.close()
-        self._begin(START)
-        return [(FileReset(reason, dropped), START)]
 
-    def _at(self, file: str, line: Line | LongLine, window: bytes, index: int) -> tuple[Followed, Cursor]:
-        self._cursor = Cursor(file, line.end, Cursor.check_of(window[max(0, index - CHECKED_BYTES) : index]))
-        return line, self._cursor
+def _identity(state: os.stat_result) -> str:
+    return f"{state.st_dev}:{state.st_ino}"
