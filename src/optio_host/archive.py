@@ -3,7 +3,6 @@
 import os
 import stat
 import tarfile
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import aclosing
 from fnmatch import fnmatchcase
@@ -14,13 +13,10 @@ from .errors import TransferFailed
 from .local.part import PART_SUFFIX, open_part
 from .restore import leads_out, restore
 from .steps import in_threads
+from .tar_stream import END, file_member, gzipped, header
 
 DEFAULT_WORKDIR_EXCLUDES = (".git", "node_modules", "__pycache__", ".venv", "*.pyc", ".DS_Store")
 """What is left out unless the caller says otherwise: what tools can make again. Published."""
-
-CHUNK = 256 * 1024
-LEVEL = 3
-"""Of zlib: about three times as fast as its default 6, for a few percent more bytes."""
 
 Skipped = Callable[[str, str], None]
 """Called with (relative path, why it was left out). Called in a worker thread."""
@@ -42,7 +38,7 @@ def yield_workdir_archive(
     Raises FileNotFoundError when there is no such directory; TransferFailed when something in it cannot be read or a
     large file became shorter meanwhile.
     """
-    return in_threads(_archive(workdir, tuple(exclude), on_skip))
+    return in_threads(gzipped(_tar(workdir, tuple(exclude), on_skip or (lambda path, reason: None))))
 
 
 async def consume_workdir_archive(stream: AsyncIterator[bytes], workdir: str) -> None:
@@ -74,46 +70,34 @@ def _open_directory(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _archive(workdir: str, exclude: tuple[str, ...], on_skip: Skipped | None) -> Generator[bytes, None, None]:
-    # 31: the largest window, in a gzip frame.
-    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
-    ready = bytearray()
-    for block in _tar(workdir, exclude, on_skip or (lambda path, reason: None)):
-        ready += compressor.compress(block)
-        if len(ready) >= CHUNK:
-            yield bytes(ready)
-            ready.clear()
-    yield bytes(ready) + compressor.flush()
-
-
 def _tar(workdir: str, exclude: tuple[str, ...], on_skip: Skipped) -> Generator[bytes, None, None]:
     pending = [""]
     while pending:
         directory = pending.pop()
         for name in _names(workdir, directory):
             relative = f"{directory}/{name}" if directory else name
-            if _is_excluded(relative, name, exclude):
+            if is_excluded(relative, name, exclude):
                 continue
             path = os.path.join(workdir, relative)
             try:
                 seen = os.lstat(path)
+                mode = stat.S_IMODE(seen.st_mode)
                 if stat.S_ISDIR(seen.st_mode):
                     pending.append(relative)
-                    yield _header(relative, seen, tarfile.DIRTYPE)
+                    yield header(relative, tarfile.DIRTYPE, mode=mode, mtime=seen.st_mtime)
                 elif stat.S_ISREG(seen.st_mode):
-                    yield from _file(path, relative)
+                    yield from file_member(path, relative)
                 elif not stat.S_ISLNK(seen.st_mode):
                     on_skip(relative, "is no file, directory or symbolic link")
                 elif leads_out(relative, target := os.readlink(path)):
                     on_skip(relative, f"is a symbolic link that leads out: {target}")
                 else:
-                    yield _header(relative, seen, tarfile.SYMTYPE, target=target)
+                    yield header(relative, tarfile.SYMTYPE, mode=mode, mtime=seen.st_mtime, target=target)
             except FileNotFoundError:
                 continue  # removed since its directory was listed
             except OSError as error:
                 raise TransferFailed(f"{path}: cannot be archived: {error.strerror}; exclude it") from error
-    # Two empty blocks end a tar, as pax(1) has it.
-    yield bytes(2 * tarfile.BLOCKSIZE)
+    yield END
 
 
 def _names(workdir: str, directory: str) -> list[str]:
@@ -128,38 +112,9 @@ def _names(workdir: str, directory: str) -> list[str]:
         raise TransferFailed(f"{path}: cannot be archived: {error.strerror}; exclude it") from error
 
 
-def _is_excluded(relative: str, name: str, exclude: tuple[str, ...]) -> bool:
+def is_excluded(relative: str, name: str, exclude: Sequence[str]) -> bool:
+    """Whether a path, of which `name` is the last segment, is left out; those above it are asked about first."""
     # What stands above was not excluded, or it would not have been entered: its own name is the segment that is left.
     if name.endswith(PART_SUFFIX):
         return True
     return any(fnmatchcase(name, pattern) or fnmatchcase(relative, pattern) for pattern in exclude)
-
-
-def _file(path: str, relative: str) -> Generator[bytes, None, None]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:
-        seen = os.fstat(descriptor)
-        if not stat.S_ISREG(seen.st_mode):
-            return
-        # The size stands before the content; of a file that fits in one chunk it is what was really read.
-        chunk = file.read(CHUNK) or b""
-        size = len(chunk) if len(chunk) < CHUNK else max(seen.st_size, CHUNK)
-        yield _header(relative, seen, tarfile.REGTYPE, size=size)
-        left = size
-        while left > 0:
-            if not chunk:
-                raise TransferFailed(f"{path}: became shorter while it was archived; try again")
-            yield chunk[:left]
-            left -= len(chunk)
-            chunk = file.read(CHUNK) if left > 0 else b""
-        yield bytes(-size % tarfile.BLOCKSIZE)
-
-
-def _header(relative: str, seen: os.stat_result, kind: bytes, *, size: int = 0, target: str = "") -> bytes:
-    info = tarfile.TarInfo(relative)
-    info.type = kind
-    info.size = size
-    info.linkname = target
-    info.mode = stat.S_IMODE(seen.st_mode)
-    info.mtime = seen.st_mtime
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import optio_host.archive as archive
 import optio_host.restore as restore
+import optio_host.tar_stream as tar_stream
 from optio_host.archive import DEFAULT_WORKDIR_EXCLUDES, consume_workdir_archive, yield_workdir_archive
 from optio_host.errors import FileRefused, TransferFailed
 from optio_host.restore import leads_out
@@ -204,19 +204,19 @@ def test_a_directory_that_is_not_there_is_file_not_found(run: Run, tmp_path: Pat
 
 
 def test_a_file_that_becomes_shorter_is_an_error_not_zeros(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(os.urandom(3 * archive.CHUNK))
+    (tmp_path / "file").write_bytes(os.urandom(3 * tar_stream.CHUNK))
 
     async def body() -> None:
         async with aclosing(yield_workdir_archive(str(tmp_path), ())) as chunks:
             async for _ in chunks:
-                os.truncate(tmp_path / "file", archive.CHUNK)
+                os.truncate(tmp_path / "file", tar_stream.CHUNK)
 
     with pytest.raises(TransferFailed, match="became shorter"):
         run(body)
 
 
 def test_a_file_that_grows_is_kept_as_long_as_it_was(run: Run, tmp_path: Path) -> None:
-    before = os.urandom(3 * archive.CHUNK)
+    before = os.urandom(3 * tar_stream.CHUNK)
     (tmp_path / "file").write_bytes(before)
     packed = b""
 
@@ -268,7 +268,7 @@ def test_archiving_and_restoring_take_little_memory(run: Run, tmp_path: Path) ->
 
 
 def test_an_archive_that_is_left_early_holds_nothing(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(os.urandom(10 * archive.CHUNK))
+    (tmp_path / "file").write_bytes(os.urandom(10 * tar_stream.CHUNK))
 
     async def body() -> None:
         async with aclosing(yield_workdir_archive(str(tmp_path), ())) as chunks:

@@ -17,7 +17,16 @@ from ..progress import CopyProgress
 from .part import open_part
 from .stream import CHUNK, RegularFile, fetch_bytes, is_below, open_regular, stream_file
 
-__all__ = ["ALREADY_UP_TO_DATE", "fetch_bytes", "put_file", "remove_file", "remove_tree", "stream_file", "write_text"]
+__all__ = [
+    "ALREADY_UP_TO_DATE",
+    "fetch_bytes",
+    "put_file",
+    "remove_file",
+    "remove_tree",
+    "sha256_of_source",
+    "stream_file",
+    "write_text",
+]
 
 ALREADY_UP_TO_DATE = "already up to date"
 """The message of a copy that was skipped because the target is what it would become. Published."""
@@ -64,7 +73,7 @@ async def put_file(
                 pass
         progress = CopyProgress(progress_cb, size)
         if skip_if_unchanged:
-            wanted = expected_sha256 or await _sha256_of_source(source)
+            wanted = expected_sha256 or await sha256_of_source(source)
             if wanted is not None and await _has_content(target, size, wanted):
                 progress.finish(ALREADY_UP_TO_DATE)
                 return
@@ -178,7 +187,7 @@ def _absolute(path: str | Path) -> str:
     return os.path.join(os.getcwd(), path)
 
 
-async def _sha256_of_source(source: Source) -> str | None:
+async def sha256_of_source(source: Source) -> str | None:
     """What the bytes of a source will hash to; None for an iterator, which can be read only once."""
     if isinstance(source, bytes):
         return (await anyio.to_thread.run_sync(hashlib.sha256, source)).hexdigest()

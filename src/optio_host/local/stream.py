@@ -110,6 +110,12 @@ class RegularFile:
         """Its permission bits."""
         return stat.S_IMODE(self._opened().st_mode)
 
+    @property
+    def identity(self) -> str:
+        """Which file it is and in which version, as far as the file system tells."""
+        seen = self._opened()
+        return f"{seen.st_dev} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"
+
     def open(self) -> None:
         """Open and judge it. Blocking."""
         with self._lock:

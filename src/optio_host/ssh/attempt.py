@@ -1,5 +1,6 @@
 """One try to log in: how far it has come, and what a failure there means."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable
@@ -56,7 +57,7 @@ class Attempt(asyncssh.SSHClient):
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Begin to wait for the host's greeting and its key."""
         self.connection = conn
-        self._scope.deadline = anyio.current_time() + self.target.config.connect_timeout
+        self._scope.deadline = asyncio.get_running_loop().time() + self.target.config.connect_timeout
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Whether this is the host's key."""
@@ -73,7 +74,7 @@ class Attempt(asyncssh.SSHClient):
             self._refusal = self._windows()
             assert self.connection is not None
             self.connection.abort()
-        self._scope.deadline = anyio.current_time() + self.target.config.auth_timeout
+        self._scope.deadline = asyncio.get_running_loop().time() + self.target.config.auth_timeout
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
         """Keep what the host says, for the message of a failure."""

@@ -6,6 +6,7 @@ said on it; a session that broke is left to whoever used it.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -31,6 +32,11 @@ OPEN_SECONDS = 20.0
 
 RETRY_SECONDS = 1.0
 """Pause between two tries to connect again."""
+
+QUICK_TRY = 3.0
+"""Seconds for the steps of three in four tries to connect again: into a network that swallows packets, TCP repeats its
+first one after 1, 3 and 7 s, and would still wait when the link is back. The fourth has the time that was configured,
+for a host that is slow."""
 
 RECONNECT_SECONDS = 30.0
 """How long a session waits for a link that broke to come back before it gives up with ConnectFailed."""
@@ -76,6 +82,7 @@ class Pool:
         self._connecting: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[LinkState], None]] = []
         self._was_connected = False
+        self._tries = 0
         self._closed = False
 
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
@@ -112,19 +119,23 @@ class Pool:
             pooled = await self._any(lambda each: each.free)
             try:
                 return await self._open_on(pooled, stream_stderr)
-            except asyncssh.ChannelOpenError as error:
-                # Nothing was sent yet, so it may be tried elsewhere.
+            except Exception as error:
+                # Nothing was sent yet, so it may be tried elsewhere. Of a connection that ends meanwhile asyncssh 2.24
+                # raises whatever its next step stumbles over, an AssertionError among it.
                 if pooled not in self._pool:
-                    continue  # the connection broke
-                # A host may allow fewer sessions than most do.
-                pooled.limit = max(1, pooled.used)
-                refused += pooled.used == 0
-                if refused > REFUSALS:
+                    continue
+                if isinstance(error, asyncssh.ChannelOpenError):
+                    # A host may allow fewer sessions than most do.
+                    pooled.limit = max(1, pooled.used)
+                    refused += pooled.used == 0
+                    if refused <= REFUSALS:
+                        continue
                     raise HostError(
                         f"{self.target}: session: the host refuses every one ({error.reason}); "
                         "look at MaxSessions and the account's restrictions there"
                     ) from error
-            except (asyncssh.Error, OSError, TimeoutError) as error:
+                if not isinstance(error, asyncssh.Error | OSError):
+                    raise
                 self._drop(pooled, str(error) or f"no answer to the opening of a session for {OPEN_SECONDS:g} s")
 
     async def _open_on(self, pooled: _Pooled, stream_stderr: bool) -> Channel:
@@ -195,7 +206,12 @@ class Pool:
                 self._drop(pooled, lost[-1])
 
         try:
-            connection = await connect(self._config, on_lost=on_lost)
+            config = self._config
+            if self._was_connected and self._tries % 4 < 3:
+                config = replace(config, connect_timeout=min(QUICK_TRY, config.connect_timeout))
+            self._tries += 1
+            connection = await connect(config, on_lost=on_lost)
+            self._tries = 0
         except ConnectFailed as error:
             if not self._pool:
                 self._tell(LinkState("failed", str(error)))
