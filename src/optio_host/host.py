@@ -157,7 +157,7 @@ class Host(Protocol):
     workdir: str
 
     async def connect(self) -> None:
-        """Make the host ready for use. Calling it again does nothing."""
+        """Make the host ready for use, also after `disconnect`. Calling it again does nothing."""
         ...
 
     async def disconnect(self) -> None:

@@ -180,6 +180,7 @@ def test_a_link_lost_in_the_middle_is_lost_with_its_partial_output(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(command)
                 await until(lambda: os.path.exists(os.path.join(host.workdir, "here")), "it runs")
+                await host.run_command("true")  # its answer comes behind what the first one wrote
                 await relay.drop(hard=how == "reset")
             assert isinstance(results[0].outcome, Lost)
             assert (results[0].stdout, results[0].exit_code) == ("begun\n", 255)
@@ -326,6 +327,7 @@ def test_a_shared_shell_that_is_killed_loses_its_commands_and_no_later_one(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(command)
                 await until(lambda: os.path.exists(os.path.join(host.workdir, "here")), "it runs")
+                await host.run_command("true")  # its answer comes behind what the first one wrote
                 os.kill(int(parent), 9)
             assert isinstance(results[0].outcome, Lost)
             assert results[0].stdout == "begun\n"
@@ -415,5 +417,18 @@ def test_output_that_is_read_late_is_whole_although_the_process_has_ended(run: R
             assert sum(map(len, lines)) == 9_000_005
             assert lines[-1] == b"end\n"
             assert await proc_wait(handle) == 0
+
+    run(body)
+
+
+def test_a_host_that_was_disconnected_can_be_connected_again(run: Run, server: Sshd, taskdir: str) -> None:
+    async def body() -> None:
+        host = RemoteHost(config_for(server), taskdir)
+        for _ in range(2):
+            await host.connect()
+            assert (await host.run_command("echo x", cwd="/")).stdout == "x\n"
+            await host.disconnect()
+            with pytest.raises(HostError, match="was disconnected"):
+                await host.run_command("echo x", cwd="/")
 
     run(body)

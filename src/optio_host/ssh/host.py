@@ -61,6 +61,7 @@ class RemoteHost:
 
     async def connect(self) -> None:
         """Make a connection, so that what is wrong with it is known now. Raises ConnectFailed."""
+        self._link.reopen()
         await self._link.connection()
 
     async def disconnect(self) -> None:

@@ -50,6 +50,10 @@ class Link:
         """A live connection, for forwards, which need no session. Raises ConnectFailed."""
         return await self._pool.connection()
 
+    def reopen(self) -> None:
+        """Let connections be made again after `close`."""
+        self._pool.reopen()
+
     async def close(self) -> None:
         """Close every connection. Commands that still run over there go on; their channels raise LinkLost."""
         await self._pool.close()

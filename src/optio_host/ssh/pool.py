@@ -94,6 +94,10 @@ class Pool:
         """A live connection, for what needs no session. Raises ConnectFailed."""
         return (await self._any(lambda pooled: True)).connection.ssh
 
+    def reopen(self) -> None:
+        """Let connections be made again after `close`."""
+        self._closed = False
+
     async def close(self) -> None:
         """Close every connection. What runs over there goes on."""
         self._closed = True
