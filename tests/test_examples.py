@@ -332,7 +332,8 @@ def source() -> dict[Path, str]:
 
 
 def test_every_test_that_the_architecture_names_exists() -> None:
-    places = [*(ROOT / "tests").rglob("*.py"), ROOT / "src" / "optio_agents" / "journal" / "conformance.py"]
+    places = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "src").rglob("conformance*.py")]
+    places += (ROOT / "src").rglob("conformance/*.py")
     defined = set(re.findall(r"^(?:async )?def (\w+)\(", "\n".join(map(Path.read_text, places)), re.MULTILINE))
     rows = re.findall(r"^\| [^|]+ \| (`.*) \|$", section("What must hold"), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
@@ -365,15 +366,19 @@ def code_blocks() -> Iterator[tuple[str, str]]:
 def test_code_in_the_documents_runs_as_it_stands(place: str, code: str, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(code)
+    command = [sys.executable, "-W", "error", str(script)]
+    if "\ndef test_" in code:
+        plugin = ["-p", "optio_host.testing.pytest_plugin", "-p", "no:cacheprovider"]
+        command[3:3] = ["-m", "pytest", "-W", "error", *plugin]
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
+        command,
         cwd=tmp_path,
-        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state"), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
         check=False,
     )
-    assert done.returncode == 0, f"{place} failed:\n{done.stderr}"
+    assert done.returncode == 0, f"{place} failed:\n{done.stdout}{done.stderr}"
     assert done.stderr == ""

@@ -1,1 +1,1 @@
-"""What tests of hosts and of task code need: a clock moved by hand, checks that nothing was left behind."""
+"""What tests of hosts and of task code need: a fake host, an SSH server, the promises of a host, a clock, checks."""

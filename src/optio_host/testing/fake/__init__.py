@@ -1,0 +1,35 @@
+"""A host in memory, and everything with which a test says what happens on it."""
+
+from .faults import AtByte as AtByte
+from .faults import AtCall as AtCall
+from .faults import AtRandom as AtRandom
+from .faults import AtTime as AtTime
+from .faults import ClockJump as ClockJump
+from .faults import Drop as Drop
+from .faults import Effect as Effect
+from .faults import Fault as Fault
+from .faults import HalfOpen as HalfOpen
+from .faults import NoPermission as NoPermission
+from .faults import NoSpace as NoSpace
+from .faults import Reboot as Reboot
+from .faults import Replaced as Replaced
+from .faults import Slow as Slow
+from .faults import Truncated as Truncated
+from .faults import When as When
+from .host import FakeHost as FakeHost
+from .link import Call as Call
+from .machine import CommandRun as CommandRun
+from .script import Append as Append
+from .script import Die as Die
+from .script import Exit as Exit
+from .script import Expect as Expect
+from .script import ExpectEnd as ExpectEnd
+from .script import Hang as Hang
+from .script import RemoveFile as RemoveFile
+from .script import ScriptFailed as ScriptFailed
+from .script import Stderr as Stderr
+from .script import Stdout as Stdout
+from .script import Step as Step
+from .script import Wait as Wait
+from .script import WriteFile as WriteFile
+from .tree import FileTree as FileTree
