@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format bench-host clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
 	@echo "make test    every test that Python packages allow"
 	@echo "make check   format, lint, types, and the direction of imports"
 	@echo "make format  rewrite the code the way 'make check' wants it"
+	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -47,6 +48,10 @@ check: $(VENV)/has-check $(VENV)/has-test
 format: $(VENV)/has-check
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# BENCH="put get --json figures.json" chooses rows and says where to save them.
+bench-host: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/hosts.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,10 +18,11 @@ from .hooks import HookProgress, SessionHookContext
 from .journal import Deliverable
 from .journal_writer import Said
 from .landing import Landed, Landing
+from .patience import until_reached
 from .protocol.callbacks import call
 from .protocol.replies import deliverable_accepted, deliverable_not_handled, deliverable_refused
 from .protocol.sender import SerialSender
-from .replies import Replies
+from .replies import ReplyChannel
 
 DELIVERABLE_LIMIT = 4 * 1024**3
 """The largest deliverable that is taken, in bytes."""
@@ -75,7 +76,7 @@ class Deliveries:
         host: StreamingHost,
         taskdir: str,
         landing: Landing,
-        replies: Replies,
+        replies: ReplyChannel,
         *,
         hook: DeliverableHook | None,
         progress: HookProgress,
@@ -103,10 +104,9 @@ class Deliveries:
             await self._refuse(announcement, announcement.path, reason)
             return
         path = posixpath.join(self._directory, name)
-        chunks = self._host.stream_file(path, within=self._directory, max_bytes=DELIVERABLE_LIMIT)
         seams.reached("before landing")
         try:
-            landed = await self._landing.receive(name, chunks)
+            landed = await until_reached(lambda: self._receive(name, path), self._clock)
         except FileNotFoundError:
             await self._refuse(announcement, name, "there is no such file")
         except FileRefused as error:
@@ -120,6 +120,10 @@ class Deliveries:
             # and what it did is committed if that is still this driver's to do.
             with anyio.CancelScope(shield=True):
                 await self._hand_over(announcement, landed)
+
+    async def _receive(self, name: str, path: str) -> Landed:
+        chunks = self._host.stream_file(path, within=self._directory, max_bytes=DELIVERABLE_LIMIT)
+        return await self._landing.receive(name, chunks)
 
     async def _hand_over(self, announcement: Announcement, landed: Landed) -> None:
         deliverable = Deliverable(

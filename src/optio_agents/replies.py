@@ -2,6 +2,8 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
 import anyio
 
@@ -15,12 +17,27 @@ from . import seams
 from .events import Notice
 from .journal import Deliverable, Outbox, Outgoing
 from .journal_writer import JournalWriter, Said
+from .patience import until_reached
 
 REPLIES = "replies"
 """Name of the stream in the outbox."""
 
 RETRY_EVERY = 5.0
 """Seconds until a reply that could not be written is tried again: the disk may be full."""
+
+
+class ReplyChannel(Protocol):
+    """A way to answer the program: a file that it reads (`Replies`), or a message among those of its dialogue."""
+
+    async def say(
+        self,
+        line: str,
+        *said: Said,
+        cursors: Mapping[str, Cursor] | None = None,
+        deliverables: Sequence[Deliverable] = (),
+    ) -> None:
+        """Commit a reply, together with what it is an answer to; it is written to the program after that."""
+        ...
 
 
 class Replies:
@@ -93,6 +110,7 @@ class Replies:
         while self._pending:
             piece = self._pending[0]
             seams.reached("before reply")
-            self._acknowledged = await self._job.append(piece.offset, piece.data, spool="../../replies")
+            append = partial(self._job.append, piece.offset, piece.data, spool="../../replies")
+            self._acknowledged = await until_reached(append, self._clock)
             seams.reached("replied")
             self._pending.popleft()

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from shlex import quote
 
+from optio_host.errors import LinkLost
 from optio_host.host import RunsCommands
+from optio_host.outcome import Lost
 
 LOOK_EVERY = 15.0
 """Seconds between two looks."""
@@ -53,8 +55,12 @@ async def look_for_signs(host: RunsCommands, taskdir: str, run: str) -> Mapping[
     Parameters:
         taskdir: the session's directory on the host.
         run: the run's directory, relative to it.
+
+    Raises LinkLost when the link broke meanwhile.
     """
     script = _LOOK.format(taskdir=quote(taskdir), run=quote(run))
     result = await host.run_command(script, cwd="/", timeout=30)
+    if isinstance(result.outcome, Lost):
+        raise LinkLost(f"{taskdir}: {result.outcome.reason}; nobody could look for signs of life")
     lines = [line.rpartition(" ") for line in result.stdout.splitlines()]
     return {name: value for name, _, value in lines}

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import anyio
-
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import FileRefused, TransferFailed
 from ..host import ProgressCallback
@@ -54,7 +52,7 @@ async def stream_file(
                     raise FileRefused(path, f"has more than {max_bytes} bytes, the limit")
                 if size and count > size + HELD_BACK:
                     raise FileRefused(path, "changed while it was read")
-                await anyio.to_thread.run_sync(digest.update, chunk)
+                digest.update(chunk)  # in a thread it would cost more than it takes: some 0.2 ms for 256 KiB
                 progress.advance(count)
                 yield chunk
         if max_bytes is not None and count > max_bytes:

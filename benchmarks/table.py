@@ -1,0 +1,173 @@
+"""Rows of a measurement: ours beside a peer that was measured in the same run, and whether that is what we want."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import assert_never
+
+
+class LeftOut(Exception):
+    """A row cannot be measured here; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class TimesAsMuch:
+    """At least so many times the peer's figure."""
+
+    times: float
+
+    def __str__(self) -> str:
+        return f"{self.times:g}x"
+
+
+@dataclass(frozen=True)
+class TimesAtMost:
+    """At most so many times the peer's figure."""
+
+    times: float
+
+    def __str__(self) -> str:
+        return f"at most {self.times:g}x"
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """At most so much; the peer is there to compare."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"at most {self.value:g}"
+
+
+Target = TimesAsMuch | TimesAtMost | AtMost
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        what: what was measured.
+        unit: of both figures.
+        ours: our figure.
+        peer: that of the peer; None where it was not measured.
+        peer_is: what the peer is.
+        target: what ours should be.
+        note: what a reader must know to judge it, such as the idle baseline.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    peer: float | None
+    peer_is: str
+    target: Target
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours as so many times the peer's."""
+        return self.ours / self.peer if self.peer else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without a peer to compare with."""
+        match self.target:
+            case AtMost(value):
+                return self.ours <= value
+            case TimesAsMuch(times):
+                return None if self.ratio is None else self.ratio >= times
+            case TimesAtMost(times):
+                return None if self.ratio is None else self.ratio <= times
+            case _:
+                assert_never(self.target)
+
+
+async def by_turns(rounds: int, sides: Sequence[Callable[[], Awaitable[float]]]) -> list[float]:
+    """The median of each side, measured one after the other so many times, as machines are noisy."""
+    figures: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, taken in zip(sides, figures, strict=True):
+            taken.append(await side())
+    return [statistics.median(taken) for taken in figures]
+
+
+def percentile(figures: Sequence[float], percent: float) -> float:
+    """The smallest figure that so many percent of them do not exceed."""
+    ranked = sorted(figures)
+    return ranked[max(0, -(-len(ranked) * percent // 100).__trunc__() - 1)]
+
+
+def circumstances() -> dict[str, str]:
+    """Where and with what this was measured."""
+    return {
+        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} x {_processor()}, {platform.system()} {platform.release()}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "versions": ", ".join(
+            [
+                f"Python {platform.python_version()}",
+                *(f"{name} {version(name)}" for name in ("optio-agents", "asyncssh", "cryptography", "watchfiles")),
+                *filter(None, (_first_line("ssh", "-V"), _first_line("rsync", "--version"))),
+            ]
+        ),
+    }
+
+
+def text_of(rows: Sequence[Row]) -> str:
+    """The rows as one table."""
+    cells = [("what", "ours", "peer", "ratio", "target", "met", "unit; peer; remarks")]
+    for row in rows:
+        cells.append(
+            (
+                row.what,
+                f"{row.ours:,.4g}" if row.ours < 1000 else f"{row.ours:,.0f}",
+                "-" if row.peer is None else f"{row.peer:,.4g}" if row.peer < 1000 else f"{row.peer:,.0f}",
+                "-" if row.ratio is None else f"{row.ratio:.2f}",
+                str(row.target),
+                {True: "yes", False: "NO", None: "-"}[row.met],
+                "; ".join(filter(None, (row.unit, row.peer_is, row.note))),
+            )
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def save(path: str, about: dict[str, str], rows: Sequence[Row], left_out: dict[str, str]) -> None:
+    """Write everything as JSON."""
+    figures = [{**asdict(row), "target": str(row.target), "ratio": row.ratio, "met": row.met} for row in rows]
+    Path(path).write_text(json.dumps({**about, "rows": figures, "left_out": left_out}, indent=2) + "\n")
+
+
+def _commit() -> str:
+    where = Path(__file__).parent
+    commit = _first_line("git", "-C", str(where), "rev-parse", "--short=12", "HEAD")
+    changed = _first_line("git", "-C", str(where), "status", "--porcelain", "--untracked-files=no")
+    return (commit or "unknown") + (" and changes" if changed else "")
+
+
+def _first_line(*command: str) -> str:
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except FileNotFoundError:
+        return ""
+    return (said.stdout + said.stderr).partition("\n")[0].strip() if said.returncode == 0 else ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,44 @@
+"""The measurements under benchmarks/ still run: small sizes, and no word about how fast anything is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from left_out import require
+
+HOSTS = Path(__file__).parent.parent / "benchmarks" / "hosts.py"
+
+
+def measured(rows: list[str], file: Path) -> dict[str, dict[str, object]]:
+    run = subprocess.run(
+        [sys.executable, HOSTS, "--quick", "--json", file, *rows], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    saved = json.loads(file.read_text())
+    assert saved["left_out"] == {}
+    assert saved["commit"]
+    for row in saved["rows"]:
+        assert row["what"] in run.stdout
+    return {row["what"]: row for row in saved["rows"]}
+
+
+def test_a_measurement_of_commands_has_a_peer_of_the_same_run(tmp_path: Path) -> None:
+    require("ssh")
+    require("sshd")
+    require("scp")
+    rows = measured(["commands", "follow"], tmp_path / "figures.json")
+    assert len(rows) == 3
+    row = rows["commands, one at a time"]
+    assert isinstance(row["ours"], float)
+    assert isinstance(row["peer"], float)
+    assert row["ratio"] == pytest.approx(row["ours"] / row["peer"])
+    assert row["met"] is (row["ours"] >= 2 * row["peer"])
+
+
+def test_a_row_that_is_not_known_is_refused_before_anything_is_measured() -> None:
+    run = subprocess.run([sys.executable, HOSTS, "comands"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "no such row: comands" in run.stderr
