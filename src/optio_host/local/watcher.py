@@ -7,6 +7,7 @@ overflowed, a directory that was made again).
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
@@ -14,6 +15,8 @@ from contextlib import aclosing, contextmanager
 import anyio
 
 from ..clock import SYSTEM_CLOCK, Clock
+
+_log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 """How often the safety net looks at every followed file."""
@@ -119,6 +122,9 @@ class Watcher:
                     self._wake({wake for wake in self._wakes if wake.path in paths})
         except FileNotFoundError:
             return  # a directory went away before it was watched; the sweep sees it when it is back
+        except (OSError, RuntimeError) as error:
+            # Linux gives a user 128 watchers; watchfiles raises a RuntimeError beyond. The sweep sees what changes.
+            _log.warning("files are looked at once in %g s, because they cannot be watched: %s", SWEEP_SECONDS, error)
 
     async def _sweep(self) -> None:
         while True:
