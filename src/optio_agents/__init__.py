@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from . import browser_shims as browser_shims
     from .context import HookContext as HookContext
     from .context import HookContextProtocol as HookContextProtocol
+    from .conversation import ClaudeCode as ClaudeCode
     from .conversation import Conversation as Conversation
     from .conversation import ConversationClosed as ConversationClosed
     from .conversation import PermissionDecision as PermissionDecision
     from .conversation import PermissionRequest as PermissionRequest
+    from .conversation import open_conversation as open_conversation
     from .journal.open import open_store as open_store
     from .protocol.events import DeliverableEvent as DeliverableEvent
     from .protocol.events import DoneEvent as DoneEvent
@@ -46,6 +48,7 @@ _HOME_OF = {
     "BrowserMode": "protocol.features",
     "CALLER_MESSAGE_QUEUE_BOUND": "protocol.session",
     "CallerMessageCallback": "protocol.session",
+    "ClaudeCode": "conversation",
     "Conversation": "conversation",
     "ConversationClosed": "conversation",
     "DELIVERABLE_QUEUE_BOUND": "protocol.session",
@@ -69,6 +72,7 @@ _HOME_OF = {
     "build_log_channel_prompt": "protocol.prompt",
     "fetch_deliverable_text": "protocol.session",
     "get_protocol": "protocol.protocol",
+    "open_conversation": "conversation",
     "open_store": "journal.open",
     "parse_log_line": "protocol.parser",
     "relativize_deliverable_path": "protocol.paths",

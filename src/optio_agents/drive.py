@@ -14,20 +14,24 @@ import anyio
 from optio_host.clock import Clock
 from optio_host.errors import HostError
 from optio_host.job import Job, JobHost
-from optio_host.job_errors import NotOwner
+from optio_host.job_errors import InputConflict, NotOwner
 from optio_host.job_state import Ended, JobState, StopReason
 from optio_host.job_stop import Gone, Proof, Survivors, Unproven
 from optio_host.outcome import Lost, Outcome, describe, exit_code
 
 from . import seams
-from .errors import JournalError, LeaseLost, LogChannelLost, StoreError
+from .conversation.claude import ClaudeCodeConversation
+from .conversation.commands import carry_out
+from .errors import AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreError
 from .events import Notice, Progress, SessionEnded, Stalled, StopRequested
 from .hooks import HookProgress
 from .intake import Intake
 from .journal import Command, OutcomeDocument, Receipt
 from .journal.lease import LEASE_TTL, RENEW_EVERY
 from .journal_writer import JournalWriter, Said
+from .link_notices import note_link
 from .notify import Notifier
+from .patience import until_reached
 from .replies import Replies
 from .stall import LOOK_EVERY, STALL_AFTER, Stillness, look_for_signs
 
@@ -35,6 +39,9 @@ _log = logging.getLogger(__name__)
 
 GRACE = 10.0
 """Seconds that a program has to exit by itself after DONE or ERROR."""
+
+TURN_PATIENCE = 60.0
+"""Seconds that a turn of the agent may take after DONE or ERROR, before it is interrupted."""
 
 TERMINATE_GRACE = 5.0
 """Seconds between TERM and KILL."""
@@ -55,6 +62,7 @@ class Drive:
         notifier: tells a person who is elsewhere.
         progress: what hooks report.
         lease_lost: set here when another driver has taken over.
+        conversation: the dialogue with the program; None: it holds none.
         clock: time, for tests.
     """
 
@@ -68,6 +76,7 @@ class Drive:
         notifier: Notifier,
         progress: HookProgress,
         lease_lost: anyio.Event,
+        conversation: ClaudeCodeConversation | None,
         clock: Clock,
     ) -> None:
         self.writing_ended = anyio.Event()
@@ -79,6 +88,7 @@ class Drive:
         self._notifier = notifier
         self._progress = progress
         self._lease_lost = lease_lost
+        self._conversation = conversation
         self._clock = clock
         self._patience = anyio.CancelScope()
         self._all = anyio.CancelScope()
@@ -108,6 +118,8 @@ class Drive:
                     self._limit_time,
                     self._watch_for_stalls,
                     self._notifier.run,
+                    self._note_link,
+                    self._converse,
                 ):
                     tasks.start_soon(self._guarded, task)
                 try:
@@ -134,7 +146,7 @@ class Drive:
 
     async def kill(self) -> None:
         """Give the program no more time."""
-        await self._job.signal_tree(signal.SIGKILL)
+        await until_reached(lambda: self._job.signal_tree(signal.SIGKILL), self._clock)
 
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -157,13 +169,16 @@ class Drive:
         if outcome is not None and outcome.outcome == "cancelled":
             self._patience.cancel()  # the driver before this one died while it stopped the program
         with self._patience:
-            await _first_of(self._intake.decided, self._program_ended)
+            closing = [self._conversation.closing] if self._conversation is not None else []
+            await _first_of(self._intake.decided, self._program_ended, *closing)
+            if self._conversation is not None:
+                await self._conversation.finish(TURN_PATIENCE)
             grace = self._writer.record.limits.grace
             with self._clock.move_on_after(GRACE if grace is None else grace) as patience:
                 await self._program_ended.wait()
             if patience.cancelled_caught:
                 await self._say(Notice("the program was given time to exit and still runs; stopping it"))
-        self._found_at_end += unless_gone(await self._job.stop(TERMINATE_GRACE))
+        self._found_at_end += unless_gone(await until_reached(lambda: self._job.stop(TERMINATE_GRACE), self._clock))
         seams.reached("program stopped")
         with self._clock.move_on_after(END_PATIENCE):
             await self._program_ended.wait()
@@ -171,6 +186,8 @@ class Drive:
         # What was announced before a cancel is not worth making a person wait for it.
         with self._clock.move_on_after(TERMINATE_GRACE if self._patience.cancel_called else None):
             await self._log_ended.wait()
+            if self._conversation is not None:
+                await self._conversation.ended.wait()
         return await self._end()
 
     async def _end(self) -> OutcomeDocument:
@@ -190,11 +207,12 @@ class Drive:
         """How a session ends whose program never said DONE or ERROR."""
         if isinstance(self._outcome, Lost):
             return OutcomeDocument(outcome="lost", reason=self._outcome.reason)
-        state = await self._job.state()
+        state = await until_reached(self._job.state, self._clock)
         if isinstance(state, Ended) and state.reason != "none":
             return OutcomeDocument(outcome="failed", reason=_stopped_by_supervisor(state.reason))
         how = describe(self._outcome)
-        return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how})")
+        because = f": {self._conversation.failure}" if self._conversation and self._conversation.failure else ""
+        return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how}){because}")
 
     async def _follow_log(self) -> None:
         try:
@@ -203,6 +221,18 @@ class Drive:
             await self.decide(OutcomeDocument(outcome="failed", reason=str(error)))
         self._log_ended.set()
 
+    async def _converse(self) -> None:
+        if self._conversation is None:
+            return
+        try:
+            await self._conversation.run(self.writing_ended)
+        except AgentSilent as error:
+            await self.decide(OutcomeDocument(outcome="failed", reason=str(error)))
+        except InputConflict as error:
+            # Somebody else has told the agent something. What it does from here on is nobody's wish.
+            reason = f"tampered: what the agent was told is not what was said to it: {error}"
+            await self.decide(OutcomeDocument(outcome="failed", reason=reason))
+
     async def _wait_for_program(self) -> None:
         self._outcome, state = await self._ended()
         if isinstance(state, Ended) and state.left:
@@ -210,6 +240,8 @@ class Drive:
             notice = Notice(f"the program ended and left processes behind, they were stopped: {left}")
             self._found_at_end.append(Said(notice))
         self._program_ended.set()
+        if self._conversation is not None:
+            self._conversation.note_end_of_program()
 
     async def _ended(self) -> tuple[Outcome, JobState]:
         while True:
@@ -266,8 +298,12 @@ class Drive:
         seams.reached("command")
         now = self._clock.time()
         if command.kind != "cancel":
-            refused = Receipt(status="refused", message=f"no such command: {command.kind}", time=now)
-            await self._writer.commit(receipts={command.number: refused})
+            refusal: str | None = f"no such command: {command.kind}, or not for a program that holds no conversation"
+            if self._conversation is not None:
+                refusal = await carry_out(self._conversation, command)
+            if refusal is not None:
+                refused = Receipt(status="refused", message=refusal, time=now)
+                await self._writer.commit(receipts={command.number: refused})
             return
         reason = str(command.data.get("reason", "")) or f"cancelled by {command.sender or 'somebody'}"
         accepted = Receipt(status="accepted", time=now)
@@ -290,7 +326,7 @@ class Drive:
         run = record.rundir.removeprefix(record.taskdir + "/")
         stillness = Stillness(self._clock.monotonic())
         while True:
-            signs = await look_for_signs(self._host, record.taskdir, run)
+            signs = await until_reached(lambda: look_for_signs(self._host, record.taskdir, run), self._clock)
             still = stillness.seen(signs, self._clock.monotonic())
             if record.limits.idle is not None and still >= record.limits.idle:
                 reason = f"stopped after {record.limits.idle:g} s without any sign of life, its idle limit"
@@ -302,6 +338,9 @@ class Drive:
             await self._clock.sleep(
                 LOOK_EVERY if record.limits.idle is None else min(LOOK_EVERY, record.limits.idle / 4)
             )
+
+    async def _note_link(self) -> None:
+        await note_link(self._host, self._say)
 
     async def _say(self, event: Notice | Stalled) -> None:
         await self._writer.commit(Said(event))

@@ -34,6 +34,14 @@ class RunInTheWay(AgentsError):
         )
 
 
+class AgentRefused(AgentsError):
+    """An agent cannot be started as it is described, or does not do what it was asked to."""
+
+
+class AgentSilent(AgentsError):
+    """An agent did not answer within the time it has."""
+
+
 class LogChannelLost(AgentsError):
     """The log of a session cannot be read any more, so nobody knows what the agent says.
 

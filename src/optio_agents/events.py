@@ -9,8 +9,10 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, get_args
 
-Source = Literal["session", "log", "hook"]
-"""Who said it: the session itself, the program through its log, or the task's hooks."""
+from .conversation.events import ConversationEvent
+
+Source = Literal["session", "log", "hook", "agent"]
+"""Who said it: the session itself, the program through its log, the task's hooks, or the agent through its dialogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,7 @@ SessionEvent = (
     | DriverLeft
     | Missing
     | Other
+    | ConversationEvent
     | SessionEnded
 )
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-from pydantic import JsonValue
 
 from optio_host.clock import Clock
 from optio_host.cursor import Cursor
@@ -18,12 +17,13 @@ from .journal import (
     NewEvent,
     OutcomeDocument,
     Outgoing,
+    Question,
     Receipt,
     SessionRecord,
     Snapshot,
     Store,
 )
-from .redaction import Redactor
+from .redaction import Redactor, redacted_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class JournalWriter:
         record: Mapping[str, object] | None = None,
         outbox: Sequence[Outgoing] = (),
         acknowledged: Mapping[str, int] | None = None,
+        questions: Sequence[Question] = (),
         deliverables: Sequence[Deliverable] = (),
         receipts: Mapping[int, Receipt] | None = None,
     ) -> None:
@@ -82,6 +83,7 @@ class JournalWriter:
             record: fields of the record that change.
             outbox: bytes that are to be sent.
             acknowledged: by stream, how many bytes are known to have arrived.
+            questions: questions that are new or have changed, without secrets.
             deliverables: files that have landed.
             receipts: by number of the command, what became of it.
 
@@ -96,6 +98,7 @@ class JournalWriter:
                 record=changed,
                 outbox=tuple(outbox),
                 acknowledged=acknowledged or {},
+                questions=tuple(questions),
                 deliverables=tuple(deliverables),
                 receipts=receipts or {},
             )
@@ -115,21 +118,8 @@ class JournalWriter:
         return changed.model_copy(update={"outcome": outcome})
 
     def _new_event(self, said: Said) -> NewEvent:
-        data = {name: self._redacted(value) for name, value in event_data(said.event).items()}
+        data = {name: redacted_json(self.redact, value) for name, value in event_data(said.event).items()}
         now = self._clock.time()
         if said.event_id:
             return NewEvent(said.event.type, data, now, said.source, said.event_id)
         return NewEvent(said.event.type, data, now, said.source)
-
-    def _redacted(self, value: object) -> JsonValue:
-        match value:
-            case str():
-                return self.redact(value)
-            case bool() | int() | float() | None:
-                return value
-            case list() | tuple():
-                return [self._redacted(each) for each in value]
-            case dict():
-                return {str(name): self._redacted(each) for name, each in value.items()}
-            case _:
-                raise TypeError(f"{value!r}: an event holds only what JSON has")

@@ -6,7 +6,9 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic import JsonValue
 
 REPLACEMENT = "[redacted]"
 
@@ -51,3 +53,18 @@ class Redactor:
         if self._known is not None:
             text = self._known.sub(REPLACEMENT, text)
         return _TOKEN.sub(REPLACEMENT, text)
+
+
+def redacted_json(redact: Callable[[str], str], value: object) -> JsonValue:
+    """A JSON value with every text in it redacted. TypeError for what JSON does not have."""
+    match value:
+        case str():
+            return redact(value)
+        case bool() | int() | float() | None:
+            return value
+        case list() | tuple():
+            return [redacted_json(redact, each) for each in value]
+        case dict():
+            return {str(name): redacted_json(redact, each) for name, each in value.items()}
+        case _:
+            raise TypeError(f"{value!r}: an event holds only what JSON has")

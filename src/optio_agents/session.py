@@ -28,15 +28,31 @@ from optio_host.job_state import Owner
 from optio_host.lines import Line, LongLine
 
 from . import seams
+from .conversation.claude import ClaudeCodeConversation
+from .conversation.claude_code import ClaudeCode
+from .conversation.questions import question_in_words
 from .delivery import DeliverableHook, Deliveries, StreamingHost
 from .drive import Drive
 from .driver_identity import is_proved_dead, this_driver
-from .errors import CallbackMissing, LeaseHeld, LeaseLost, SessionRefused, StoreError
+from .errors import CallbackMissing, JournalError, LeaseHeld, LeaseLost, SessionRefused, StoreError
 from .events import DriverChanged, DriverLeft, Record, SessionEnded, SessionStarted
+from .filling import Fill, fill_directory
 from .history import follow_history
 from .hooks import HookProgress
 from .intake import LOG, Intake
-from .journal import Driver, Lease, Limits, Outbox, OutcomeDocument, SessionRecord, Snapshot, State, Store, new_id
+from .journal import (
+    ConversationDocument,
+    Driver,
+    Lease,
+    Limits,
+    Outbox,
+    OutcomeDocument,
+    SessionRecord,
+    Snapshot,
+    State,
+    Store,
+    new_id,
+)
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
@@ -96,13 +112,23 @@ class Session:
         self._writer = writer
         replies = Replies(job, writer, snapshot.outbox.get(REPLIES, Outbox()), clock)
         notifier = Notifier(record.notify, record.id, clock)
+        self._conversation: ClaudeCodeConversation | None = None
+        if record.conversation is not None:
+            self._conversation = ClaudeCodeConversation(
+                host,
+                job,
+                writer,
+                snapshot,
+                lambda question: notifier.notify("question", question_in_words(question)),
+                clock,
+            )
         progress = HookProgress()
         lease_lost = anyio.Event()
         deliveries = Deliveries(
             host,
             record.taskdir,
             Landing(record.deliverables_dir, ours={each.name: each.path for each in snapshot.deliverables}),
-            replies,
+            self._conversation or replies,
             hook=hook,
             progress=progress,
             lease_lost=lease_lost,
@@ -111,12 +137,21 @@ class Session:
         )
         channel = LogChannel(host, log_path(record), cursor=snapshot.cursors.get(LOG, START))
         intake = Intake(channel, writer, deliveries, notifier)
-        self._drive = Drive(host, job, writer, intake, replies, notifier, progress, lease_lost, clock)
+        self._drive = Drive(
+            host, job, writer, intake, replies, notifier, progress, lease_lost, self._conversation, clock
+        )
 
     @property
     def lease(self) -> Lease:
         """The right to drive it."""
         return self._writer.lease
+
+    @property
+    def conversation(self) -> ClaudeCodeConversation:
+        """The dialogue with the agent. SessionRefused when the program holds none."""
+        if self._conversation is None:
+            raise SessionRefused(f"session {self.id} runs a program that holds no conversation")
+        return self._conversation
 
     @property
     def record(self) -> SessionRecord:
@@ -128,45 +163,59 @@ class Session:
         cls,
         host: SessionHost,
         store: Store,
-        command: Sequence[str],
+        command: Sequence[str] = (),
         *,
         cwd: str,
         deliverables: str,
         state_dir: str,
         env: Mapping[str, str] | None = None,
         session_id: str | None = None,
-        agent: str | None = None,
+        agent: str | ClaudeCode | None = None,
+        prompt: str = "",
+        reminder: str = "",
+        deny_after: float | None = None,
         host_name: str = "local",
         limits: Limits = NO_LIMITS,
         job_limits: JobLimits | None = None,
         notify: str = "",
         make_cwd: bool = False,
+        fill: Fill | None = None,
         on_deliverable: DeliverableHook | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Session":
-        """Start a program as a session of its own.
+        """Start a program, or an agent and a conversation with it, as a session of its own.
 
         Parameters:
             host: where it runs.
             store: where its journal is kept.
-            command: the program and its arguments.
+            command: the program and its arguments; none for an agent.
             cwd: absolute path of the directory on the host that it runs in.
             deliverables: absolute path of the directory on this machine that its deliverables land in.
             state_dir: directory on the host that sessions have their directories in.
             env: additions to its environment. Values of names that say KEY, TOKEN, SECRET, PASSWORD and the like are
                 kept out of the journal.
             session_id: its id; a new one if None.
-            agent: a short name for what runs; the name of the program if None.
+            agent: an agent; or a short name for what runs, the name of the program if None.
+            prompt: what the agent is told first; "": nothing yet.
+            reminder: what it is told once, when it stands still without DONE or ERROR; "": nothing.
+            deny_after: seconds after which a question of the agent that nobody has answered is denied; None: never.
             host_name: what the host is called in lists.
             limits: when it is stopped by itself.
             job_limits: what the supervisor on the host enforces, with or without a driver.
             notify: a command for /bin/sh on this machine, run when the session waits for a person or has ended.
             make_cwd: make the directory first, for a session that works in one of its own.
+            fill: puts into the directory what the program needs, before it starts.
             on_deliverable: called with each deliverable once it has landed.
             clock: time, for tests.
 
-        Raises StartFailed when the program cannot be started, HostError, StoreError.
+        Raises StartFailed when the program cannot be started, AgentRefused when that is known before; HostError,
+        StoreError.
         """
+        conversation: ConversationDocument | None = None
+        if isinstance(agent, ClaudeCode):
+            await agent.check(host, "/" if make_cwd else cwd)
+            command, env = agent.command(), {**agent.environment(), **(env or {})}
+            agent, conversation = "claude", _conversation(prompt, reminder, deny_after)
         redact = Redactor.of_environment(os.environ, env or {})
         session = session_id or new_id()
         taskdir = posixpath.join(state_dir, session)
@@ -183,12 +232,17 @@ class Session:
             callbacks=_names(on_deliverable),
             limits=limits,
             notify=notify,
+            conversation=conversation,
         )
         await make_directories(host, record, [cwd] if make_cwd else [])
         lease = await store.create(record, this_driver())
         seams.reached("created")
         writer = JournalWriter(store, lease, await store.snapshot(session), redact, clock)
+        filled = False
         try:
+            if fill is not None:
+                await fill_directory(fill, cwd, store, lease, clock)
+            filled = True
             job = await Job.start(
                 host,
                 record.rundir,
@@ -199,17 +253,21 @@ class Session:
                 limits=job_limits or JobLimits(),
                 clock=clock,
             )
-            # Nothing is ever sent to it: a program that reads its stdin must not wait for that.
-            with suppress(JobGone):  # it may be over already, and have removed its directory
-                await job.close_stdin()
+            if conversation is None:
+                # Nothing is ever sent to it: a program that reads its stdin must not wait for that.
+                with suppress(JobGone):  # it may be over already, and have removed its directory
+                    await job.close_stdin()
         except (StartFailed, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
-            said = Said(SessionEnded("failed", outcome.reason, None, None))
-            await writer.commit(said, record={"outcome": outcome, "state": "ended"})
+            await _end_unstarted(writer, outcome)
             await _let_go(store, lease)
             raise
         except BaseException:
-            # The answer was lost, or not waited for: it may run. Whoever adopts the session finds out.
+            if not filled:
+                outcome = OutcomeDocument(outcome="cancelled", reason="interrupted before the program was started")
+                with anyio.move_on_after(RELEASE_PATIENCE, shield=True), suppress(JournalError):
+                    await _end_unstarted(writer, outcome)
+            # Otherwise the answer was lost, or not waited for: it may run. Whoever adopts the session finds out.
             await _let_go(store, lease)
             raise
         seams.reached("job started")
@@ -286,7 +344,8 @@ class Session:
             if record.state == "starting":
                 await forbid_late_start(host, record)
             job = await Job.adopt(host, record.rundir, _owner(store, lease), clock=clock)
-            await job.close_stdin()
+            if record.conversation is None:
+                await job.close_stdin()
         except JobGone:
             await end_without_run(host, writer, clock)
             raise
@@ -315,6 +374,8 @@ class Session:
         try:
             return await self._drive.run()
         finally:
+            if self._conversation is not None:
+                self._conversation.let_go()
             await _let_go(self._writer.store, self._writer.lease)
             seams.reached("released")
 
@@ -344,9 +405,18 @@ class Session:
                     yield line
 
 
+async def _end_unstarted(writer: JournalWriter, outcome: OutcomeDocument) -> None:
+    said = Said(SessionEnded(outcome.outcome, outcome.reason, None, None))
+    await writer.commit(said, record={"outcome": outcome, "state": "ended"})
+
+
 def _owner(store: Store, lease: Lease) -> Owner:
     # A digest: the owner file lies on the host, and a URL may name what nobody there needs to know.
     return Owner(hashlib.sha256(store.url.encode()).hexdigest()[:16], lease.session, lease.generation)
+
+
+def _conversation(prompt: str, reminder: str, deny_after: float | None) -> ConversationDocument:
+    return ConversationDocument(dialect="claude", prompt=prompt, reminder=reminder, deny_after=deny_after)
 
 
 def _started(record: SessionRecord) -> SessionStarted:

@@ -59,7 +59,15 @@ MODULES = {
     "protocol.features": ["BrowserMode", "ProtocolFeatures"],
     "protocol.protocol": ["Protocol", "get_protocol"],
     "context": ["HookContext", "HookContextProtocol", "SYSTEM_MESSAGE_PREFIX"],
-    "conversation": ["Conversation", "ConversationClosed", "PermissionDecision", "PermissionRequest"],
+    "conversation": [
+        "Conversation",
+        "ConversationClosed",
+        "PermissionDecision",
+        "PermissionRequest",
+        "ClaudeCode",
+        "ClaudeCodeConversation",
+        "open_conversation",
+    ],
     "prompt": ["compose_agents_md", "downloadables_block"],
     "browser_shims": ["prepare_browser_shims"],
 }

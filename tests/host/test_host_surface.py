@@ -10,11 +10,12 @@ import pytest
 import optio_host
 from optio_host.host import Host
 from optio_host.local.host import LocalHost
+from optio_host.ssh.host import RemoteHost
 
 PLACES = {
-    "optio_host": "DownloadFailed Host HostCommandError LocalHost ProcessHandle RunResult SSHConfig "
-    "create_download_task make_host",
-    "optio_host.host": "Host HostCommandError LocalHost ProcessHandle RunResult make_host proc_wait",
+    "optio_host": "DownloadFailed Host HostCommandError LocalHost ProcessHandle RemoteHost RunResult SSHConfig "
+    "create_download_task make_host open_host",
+    "optio_host.host": "Host HostCommandError LocalHost ProcessHandle RemoteHost RunResult make_host proc_wait",
     "optio_host.types": "SSHConfig",
     "optio_host.download": "DownloadFailed create_download_task",
     "optio_host.paths": "task_dir",
@@ -62,10 +63,11 @@ def test_the_contract_has_the_published_signatures_and_no_other_methods(name: st
     assert methods == set(PUBLISHED)
 
 
+@pytest.mark.parametrize("kind", [LocalHost, RemoteHost])
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_local_host_only_adds_optional_keywords(name: str) -> None:
+def test_our_hosts_only_add_optional_keywords(name: str, kind: type) -> None:
     published = inspect.signature(getattr(Host, name)).parameters
-    ours = inspect.signature(getattr(LocalHost, name)).parameters
+    ours = inspect.signature(getattr(kind, name)).parameters
     assert list(ours)[: len(published)] == list(published)
     for extra in list(ours)[len(published) :]:
         assert ours[extra].kind is inspect.Parameter.KEYWORD_ONLY
@@ -89,9 +91,19 @@ def test_no_ssh_is_this_machine(taskdir: str) -> None:
     assert (host.taskdir, host.workdir) == (taskdir, f"{taskdir}/workdir")
 
 
-def test_a_remote_host_is_refused_with_a_clear_error_until_there_is_one(taskdir: str) -> None:
-    with pytest.raises(optio_host.HostError, match="only this machine"):
-        optio_host.make_host(ssh=optio_host.SSHConfig("build-7", "me", "/keys/id"), taskdir=taskdir)
+def test_a_machine_over_ssh_is_a_host_that_connects_when_told_to(taskdir: str) -> None:
+    host = optio_host.make_host(ssh=optio_host.SSHConfig("build-7", "me", "/keys/id"), taskdir=taskdir)
+    assert isinstance(host, RemoteHost)
+    assert isinstance(host, Host)
+    assert (host.taskdir, host.workdir) == (taskdir, f"{taskdir}/workdir")
+
+
+def test_a_name_that_a_module_has_too_is_still_what_it_was_the_second_time() -> None:
+    from optio_host import open_host as first
+    from optio_host import open_host as second
+
+    assert first is second
+    assert callable(second)
 
 
 def test_importing_loads_nothing_heavy_and_not_optio_core() -> None:

@@ -8,7 +8,9 @@ import click
 
 SECTIONS = {
     "Run a program": {
-        "run": "Run a program here, follow its log, and bring its deliverables home.",
+        "run": "Run a program, follow its log, and bring its deliverables home.",
+        "pull": "Bring back the files that a program has changed.",
+        "doctor": "Say whether a host can be used, what is slow, and what to do.",
         "prompt": "Print the text that teaches an agent the log channel.",
     },
     "Look at sessions": {
@@ -16,6 +18,13 @@ SECTIONS = {
         "show": "Show one session, and why it stopped.",
         "attach": "Watch a session, live, to its end.",
         "logs": "Print the events of a session.",
+    },
+    "Talk with agents": {
+        "permissions": "List what agents wait to be told.",
+        "approve": "Allow what an agent asks.",
+        "deny": "Do not allow what an agent asks.",
+        "send": "Say something to an agent.",
+        "interrupt": "Stop what an agent is doing.",
     },
     "Act on sessions": {
         "cancel": "End a session, whoever drives it.",
@@ -26,7 +35,7 @@ SECTIONS = {
         "export": "Write a session to a file.",
         "import": "Read a session from a file.",
         "prune": "Forget old sessions.",
-        "jobs": "List the runs on this machine, with or without a session.",
+        "jobs": "List the runs on a host, with or without a session.",
         "reap": "Clear away what is left of runs whose directory is gone.",
     },
 }

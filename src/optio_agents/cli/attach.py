@@ -5,7 +5,7 @@ import click
 from ..journal import OutcomeDocument, Store
 from .attend import attend
 from .carry_out import carry_out, exit_status, leave_with
-from .driving import here
+from .hosts import host_of
 from .options import json_option, session_argument, store_option
 
 
@@ -25,6 +25,8 @@ from .options import json_option, session_argument, store_option
 def command(session: str, first: int, verbose: bool, as_json: bool, store_url: str | None) -> None:
     """Watch a session, live, to its end; and drive it when its driver is gone.
 
+    The host that a session runs on is dialled when this command has to drive it, and for --verbose.
+
     Ctrl-C only ends the watching: the session goes on, driven by whoever drove it, or by a driver in the background.
     `optio cancel` ends a session.
 
@@ -38,6 +40,7 @@ def command(session: str, first: int, verbose: bool, as_json: bool, store_url: s
 
     async def watch(store: Store) -> OutcomeDocument | None:
         found = await store.resolve(session)
-        return await attend(store, here(), found, first=first, json=as_json, verbose=verbose, signals_cancel=False)
+        async with host_of((await store.snapshot(found)).record) as host:
+            return await attend(store, host, found, first=first, json=as_json, verbose=verbose, signals_cancel=False)
 
     leave_with(exit_status(carry_out(watch, store_url)))

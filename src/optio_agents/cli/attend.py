@@ -3,6 +3,7 @@
 import posixpath
 import signal
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import anyio
 import click
@@ -10,7 +11,6 @@ import click
 from optio_host.errors import HostError
 from optio_host.host import FileReset
 from optio_host.lines import Line
-from optio_host.local.host import LocalHost
 
 from ..errors import CallbackMissing, JournalError, LeaseLost, StoreError
 from ..events import SessionEnded
@@ -19,8 +19,12 @@ from ..journal import OutcomeDocument, Store
 from ..session import OUTPUT_STREAMS, OutputStream, Session
 from .audience import Audience
 from .driving import adopt_when_free, can_be_adopted, request_stop, start_driver
-from .summary import print_summary
+from .hosts import is_local
+from .summary import last_output, print_summary
 from .view import choose_view
+
+if TYPE_CHECKING:
+    from optio_host.open import AnyHost
 
 LET_GO_WITHIN = 5.0
 """Seconds that this process waits for itself to let go of a session, before it starts another driver anyway."""
@@ -28,7 +32,7 @@ LET_GO_WITHIN = 5.0
 
 async def attend(
     store: Store,
-    host: LocalHost,
+    host: "AnyHost",
     session: str,
     *,
     started: Session | None = None,
@@ -51,14 +55,17 @@ async def attend(
     """
     began = (await store.snapshot(session)).record.created
     audience = Audience(choose_view(began, json=json, verbose=verbose))
+    attendance = _Attendance(store, host, audience, session, started, signals_cancel)
     try:
-        outcome = await _Attendance(store, host, audience, session, started, signals_cancel).run(
-            first, OUTPUT_STREAMS if verbose and not json else ()
-        )
+        outcome = await attendance.run(first, OUTPUT_STREAMS if verbose and not json else ())
     finally:
         await audience.close()
     if outcome is not None and not json:
-        await audience.tell(print_summary, await store.snapshot(session))
+        snapshot = await store.snapshot(session)
+        # A host is not dialled only to show more.
+        shown = outcome.outcome == "failed" and (attendance.has_driven or is_local(snapshot.record))
+        output = await last_output(host, snapshot.record) if shown else None
+        await audience.tell(print_summary, snapshot, output)
     return outcome
 
 
@@ -66,7 +73,7 @@ class _Attendance:
     def __init__(
         self,
         store: Store,
-        host: LocalHost,
+        host: "AnyHost",
         audience: Audience,
         session: str,
         started: Session | None,
@@ -81,6 +88,7 @@ class _Attendance:
         self._signals_cancel = signals_cancel
         self._ended = anyio.Event()
         self._detached = False
+        self.has_driven = started is not None
 
     async def run(self, first: int, streams: tuple[OutputStream, ...]) -> OutcomeDocument | None:
         async with anyio.create_task_group() as tasks:
@@ -117,6 +125,7 @@ class _Attendance:
                 self._driving = self._driving or await adopt_when_free(self._host, self._store, self._session)
                 if self._driving is None:
                     return
+                self.has_driven = True
                 try:
                     await self._driving.wait()
                     return

@@ -35,6 +35,7 @@ def record_in_brief(record: SessionRecord) -> dict[str, object]:
         else None,
         "created": rfc3339(record.created),
         "updated": rfc3339(record.updated),
+        "cost_usd": record.conversation.cost_usd if record.conversation else None,
         "command": list(record.command),
         "cwd": record.cwd,
         "taskdir": record.taskdir,

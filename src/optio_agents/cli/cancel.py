@@ -5,12 +5,15 @@ from contextlib import suppress
 import anyio
 import click
 
+from optio_host.errors import ConnectFailed
+
 from ..errors import LeaseLost
 from ..history import follow_history
 from ..journal import SessionRecord, Store
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out
-from .driving import adopt_when_free, here, request_stop
+from .driving import adopt_when_free, request_stop
+from .hosts import host_of
 from .options import json_option, session_argument, store_option
 from .visible import visible
 
@@ -65,7 +68,14 @@ async def _see_it_end(store: Store, session: str) -> None:
 
 
 async def _drive_if_nobody_does(store: Store, session: str) -> None:
-    adopted = await adopt_when_free(here(), store, session, without_callbacks=True)
-    if adopted is not None:
-        with suppress(LeaseLost):  # whoever drives it now takes the request up
-            await adopted.wait()
+    async with host_of((await store.snapshot(session)).record) as host:
+        try:
+            adopted = await adopt_when_free(host, store, session, without_callbacks=True)
+        except ConnectFailed as error:
+            raise click.ClickException(
+                f"session {session} is told to end, but its host cannot be reached; whoever drives it next ends it, "
+                f"as `optio attach {session}` does: {visible(str(error))}"
+            ) from error
+        if adopted is not None:
+            with suppress(LeaseLost):  # whoever drives it now takes the request up
+                await adopted.wait()

@@ -12,7 +12,8 @@ from ..journal.lease import LEASE_TTL
 from ..session import Session
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out
-from .driving import adopt_when_free, here
+from .driving import adopt_when_free
+from .hosts import host_of
 from .options import json_option, session_argument, store_option
 
 PATIENCE = 2 * LEASE_TTL
@@ -47,15 +48,16 @@ def command(session: str, as_json: bool, store_url: str | None) -> None:
 async def drive_session(store: Store, session: str) -> None:
     """Drive it until it ends, or somebody else does, or TERM comes."""
     adopted: Session | None = None
-    with anyio.move_on_after(PATIENCE):
-        adopted = await adopt_when_free(here(), store, session)
-    if adopted is None:
-        return
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_leave_when_told, adopted)
-        with suppress(LeaseLost):  # somebody else drives it now, which is as good
-            await adopted.wait()
-        tasks.cancel_scope.cancel()
+    async with host_of((await store.snapshot(session)).record) as host:
+        with anyio.move_on_after(PATIENCE):
+            adopted = await adopt_when_free(host, store, session)
+        if adopted is None:
+            return
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_leave_when_told, adopted)
+            with suppress(LeaseLost):  # somebody else drives it now, which is as good
+                await adopted.wait()
+            tasks.cancel_scope.cancel()
 
 
 async def _leave_when_told(session: Session) -> None:

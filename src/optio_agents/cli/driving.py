@@ -1,14 +1,15 @@
 """Sessions and their drivers: becoming one, starting one in the background, asking one to end its session."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import anyio
 
 from optio_host.job_errors import JobGone
-from optio_host.local.host import LocalHost
 from optio_host.paths import state_dir
 
 from ..driver_identity import is_proved_dead, this_driver
@@ -16,25 +17,23 @@ from ..errors import LeaseHeld, SessionRefused
 from ..journal import SessionRecord, Snapshot, Store
 from ..session import Session
 from .brief import process_in_words
+from .hosts import is_local
 
-LOCAL = "local"
-"""What this machine is called in the list of sessions."""
+if TYPE_CHECKING:
+    from optio_host.open import AnyHost
 
 TRY_AGAIN = 1.0
 """Seconds between two looks at whether the driver is still there."""
 
 
-def here() -> LocalHost:
-    """This machine, for sessions that name their directories by absolute paths."""
-    return LocalHost(state_dir())
-
-
 async def adopt_when_free(
-    host: LocalHost, store: Store, session: str, *, without_callbacks: bool = False
+    host: "AnyHost", store: Store, session: str, *, without_callbacks: bool = False
 ) -> Session | None:
-    """The session, as soon as nobody else drives it; None when it has ended. Raises CallbackMissing."""
+    """The session, as soon as nobody else drives it; None when it has ended. Raises CallbackMissing, ConnectFailed."""
     while True:
         try:
+            if is_free(await store.snapshot(session)):
+                await host.connect()  # now, while no lease is held that others would have to wait for
             return await Session.adopt(host, store, session, without_callbacks=without_callbacks)
         except LeaseHeld:
             await anyio.sleep(TRY_AGAIN)
@@ -59,17 +58,24 @@ def can_be_adopted(snapshot: Snapshot) -> bool:
 
     A session with callbacks cannot be driven by a process that does not have them.
     """
-    record, lease = snapshot.record, snapshot.lease
-    driver = lease.driver
+    driver = snapshot.lease.driver
     mine = driver is not None and driver.pid == os.getpid()
-    held = driver is not None and lease.is_held(time.time()) and not is_proved_dead(driver)
-    return record.state != "ended" and not record.callbacks and (mine or not held)
+    open_to_us = snapshot.record.state != "ended" and not snapshot.record.callbacks
+    return open_to_us and (mine or is_free(snapshot))
+
+
+def is_free(snapshot: Snapshot) -> bool:
+    """Whether the session goes on and has no driver, or one that is gone."""
+    driver = snapshot.lease.driver
+    held = driver is not None and snapshot.lease.is_held(time.time()) and not is_proved_dead(driver)
+    return snapshot.record.state != "ended" and not held
 
 
 def start_driver(record: SessionRecord, store_url: str) -> int:
     """Start `optio drive` in a session of its own, without a terminal, and return at once; its process id.
 
-    What it has to say goes to driver.log beside the log of the session.
+    What it has to say goes to driver.log in the directory of the session; for one on another host, in a directory of
+    that name on this machine.
     """
     log = _open_log(record)
     try:
@@ -90,9 +96,19 @@ def start_driver(record: SessionRecord, store_url: str) -> int:
     return driver.pid
 
 
+def driver_directory(record: SessionRecord) -> str:
+    """Where on this machine the log of a session's drivers in the background is; "" when its id names no directory."""
+    if is_local(record):
+        return record.taskdir
+    return os.path.join(state_dir(), record.id) if re.fullmatch(r"[A-Za-z0-9_-]+", record.id) else ""
+
+
 def _open_log(record: SessionRecord) -> int:
+    directory = driver_directory(record)
     try:
-        return os.open(os.path.join(record.taskdir, "driver.log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        if not is_local(record):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        return os.open(os.path.join(directory, "driver.log"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     except OSError:
         return os.open(
             os.devnull, os.O_WRONLY

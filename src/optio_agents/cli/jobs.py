@@ -7,27 +7,34 @@ import click
 
 from optio_host.job_index import JobEntry, jobs
 from optio_host.job_state import Ended, Ending, JobState, Running, RunningUnsupervised, Unknown
+from optio_host.open import connected
 from optio_host.outcome import describe
 
 from .brief import print_json
 from .carry_out import carry_out_here
-from .driving import here
-from .options import json_option, unused_store_option
+from .options import host_option, json_option, unused_store_option
 from .visible import visible
 
 
 @click.command()
+@host_option
 @json_option
 @unused_store_option
-def command(as_json: bool) -> None:
-    """List the runs on this machine, each with its state: running, ended, or unknown with what can be said of why.
+def command(host: str, as_json: bool) -> None:
+    """List the runs on a host, each with its state: running, ended, or unknown with what can be said of why.
 
     \b
     Examples:
       optio jobs
+      optio jobs --host build-7
       optio jobs --json | jq 'select(.state == "unknown")'
     """
-    found = carry_out_here(lambda: jobs(here()))
+
+    async def look() -> list[JobEntry]:
+        async with connected(host) as there:
+            return await jobs(there)
+
+    found = carry_out_here(look)
     for entry in found:
         state, detail = _state(entry.state)
         if as_json:

@@ -58,6 +58,29 @@ def _known_store(ctx: click.Context, param: click.Parameter, value: str | None) 
     return value
 
 
+def host_url(ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Check one or several URLs of hosts, without dialling."""
+    from optio_host.open import address_of
+
+    for url in (value,) if isinstance(value, str) else value:
+        try:
+            address_of(url)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+    return value
+
+
+host_option = click.option(
+    "--host",
+    "host",
+    envvar="OPTIO_HOST",
+    metavar="URL",
+    default="local",
+    callback=host_url,
+    help="Where: ssh://[user@]host[:port][/directory], a name from ~/.ssh/config, or local. Default: $OPTIO_HOST, "
+    "else this machine.",
+)
+
 store_option = click.option(
     "--store",
     "store_url",

@@ -4,33 +4,37 @@ from typing import assert_never
 
 import click
 
+from optio_host.host import RunsCommands
 from optio_host.job_index import JobEntry, forget, jobs, stop_orphan
 from optio_host.job_state import Unknown
 from optio_host.job_stop import Gone, Survivors, Unproven
+from optio_host.open import connected
 
 from .brief import print_json
 from .carry_out import carry_out_here
-from .driving import here
-from .options import json_option, unused_store_option
+from .options import host_option, json_option, unused_store_option
 from .visible import visible
 
 
 @click.command()
+@host_option
 @json_option
 @unused_store_option
-def command(as_json: bool) -> None:
+def command(host: str, as_json: bool) -> None:
     """End what still runs of runs whose directory was removed, and forget them. Every other run is left alone.
 
     Exit status: 1 when something could not be ended.
 
     \b
-    Example:
+    Examples:
       optio reap
+      optio reap --host build-7
     """
 
     async def clear() -> list[tuple[JobEntry, str]]:
-        host = here()
-        return [(entry, await _clear(entry)) for entry in await jobs(host) if entry.state == Unknown("directory gone")]
+        async with connected(host) as there:
+            gone = [entry for entry in await jobs(there) if entry.state == Unknown("directory gone")]
+            return [(entry, await _clear(there, entry)) for entry in gone]
 
     cleared = carry_out_here(clear)
     for entry, problem in cleared:
@@ -47,9 +51,8 @@ def command(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _clear(entry: JobEntry) -> str:
+async def _clear(host: RunsCommands, entry: JobEntry) -> str:
     """End and forget a run; what prevented it, or ""."""
-    host = here()
     proof = await stop_orphan(host, entry) if entry.processes else Gone()
     match proof:
         case Gone():

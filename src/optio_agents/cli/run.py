@@ -1,8 +1,8 @@
-"""`optio run`: a program on this machine, from its start to its end."""
+"""`optio run`: a program on a host, from its start to its end."""
 
 import math
 import os
-import shutil
+import posixpath
 from pathlib import Path
 
 import anyio
@@ -10,33 +10,45 @@ import click
 
 from optio_host.errors import HostError
 from optio_host.job import Limits as JobLimits
-from optio_host.paths import ensure_private_dir, state_dir
+from optio_host.open import LOCAL, address_of, connected, private_root
+from optio_host.url import HostAddress
 
 from ..drive import GRACE
-from ..journal import Limits, OutcomeDocument, Store, new_id
+from ..journal import Limits, OutcomeDocument, new_id, open_store
 from ..journal.lease import LEASE_TTL
 from ..landing import Landing
 from ..session import Session
+from .agents import AGENTS, REMINDER, agent_of, first_prompt
 from .attend import attend
 from .brief import print_json, record_in_brief
-from .carry_out import carry_out, exit_status, leave_with
-from .driving import LOCAL, here, start_driver
+from .carry_out import carry_out_here, exit_status, leave_with
+from .driving import start_driver
 from .environment import environment
-from .options import Duration, Size, store_option
+from .options import Duration, Size, host_option, store_option
+from .place import find_place
+from .upload import uploading
 
 LIMIT = Duration(least=0.001, because="nothing could run at all")
+HERE = HostAddress(None, None)
 ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for up to {LEASE_TTL:g}s")
 
 
 @click.command()
+@host_option
 @click.option(
     "--in",
     "directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Directory to run in. Default: the current one.",
+    help="Directory to run in, on the host; there a relative one is below your home directory. Default: the current "
+    "one, and on another host --scratch.",
 )
 @click.option("--scratch", is_flag=True, help="Run in an empty directory of the session's own.")
+@click.option(
+    "--upload",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Copy this directory into one of the session's own, and run there. `optio pull` brings back what changes.",
+)
 @click.option(
     "--deliverables",
     type=click.Path(file_okay=False, path_type=Path),
@@ -88,11 +100,20 @@ ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for 
     help="Command to run when the program asks for a person or has ended; it finds OPTIO_SESSION, "
     "OPTIO_EVENT and OPTIO_TEXT.",
 )
+@click.option(
+    "--agent",
+    type=click.Choice(AGENTS),
+    help="Run this agent; what is not an option is its prompt. What it may not do by itself it asks for: see "
+    "`optio permissions`.",
+)
+@click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions.")
 @store_option
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 def command(
-    directory: Path | None,
+    host: str,
+    directory: str | None,
     scratch: bool,
+    upload: Path | None,
     deliverables: Path | None,
     as_json: bool,
     verbose: bool,
@@ -106,10 +127,12 @@ def command(
     assignments: tuple[str, ...],
     files: tuple[Path, ...],
     notify: str,
+    agent: str | None,
+    resume: str | None,
     store_url: str | None,
     program: tuple[str, ...],
 ) -> None:
-    """Run a program here, follow its log, and bring its deliverables home.
+    """Run a program, here or on another host, follow its log, and bring its deliverables home.
 
     The program finds three paths in its environment: it appends lines such as "STATUS: 40% testing", "DELIVERABLE:
     report.md" and at the end "DONE" to OPTIO_LOG, puts files to hand over into OPTIO_DELIVERABLES, and finds an answer
@@ -124,57 +147,78 @@ def command(
     Examples:
       optio run -- ./nightly-report.sh
       optio run --in ~/src/app --timeout 2h -- my-agent "Fix the failing test"
+      optio run --agent claude "Fix the failing test."
+      optio run --host build-7 --in src/app -- make release
+      optio run --host ssh://me@build-7:2222 --upload . -- ./job.sh
       optio run --detach --notify 'echo "$OPTIO_TEXT" | mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
       optio run --json --env API_KEY -- ./job.sh | jq -c 'select(.type == "deliverable")'
     """
-    if not program:
+    if not program and not agent:
         raise click.UsageError("no program given; write it behind --, as in: optio run -- ./job.sh")
+    if resume and not agent:
+        raise click.UsageError("--resume goes on with a session of an agent: say which with --agent")
     if scratch and directory:
         raise click.UsageError("--scratch and --in exclude each other: a scratch directory is the session's own")
+    if upload and directory:
+        raise click.UsageError("--upload and --in exclude each other: what is copied goes into the session's own")
     if detach and store_url == "memory:":
         raise click.UsageError("--detach needs a store that outlives this command, and memory: does not")
     additions = environment(assignments, files)
+    claude = agent_of(additions, resume) if agent else None
+    prompt = first_prompt(program) if agent else ""
     session_id = new_id()
-    cwd = os.path.join(state_dir(), session_id, "workdir") if scratch else os.path.abspath(directory or ".")
-    _check_program(program[0], cwd, additions)
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
     try:
         anyio.run(Landing(landing).prepare)
     except (HostError, OSError) as error:
         raise click.UsageError(str(error)) from error
 
-    async def run(store: Store) -> OutcomeDocument | None:
-        ensure_private_dir(state_dir())
-        host = here()
-        session = await Session.start(
-            host,
-            store,
-            program,
-            cwd=cwd,
-            deliverables=str(landing),
-            state_dir=state_dir(),
-            env=additions,
-            session_id=session_id,
-            host_name=LOCAL,
-            limits=Limits(wall=timeout, idle=idle, grace=grace),
-            job_limits=_job_limits(orphan_timeout, max_output, min_free),
-            notify=notify,
-            make_cwd=scratch,
-        )
-        if detach:
-            await session.leave("detached from the start")
-            await store.release(session.lease)
-            start_driver(session.record, store.url)
-            if as_json:
-                print_json(record_in_brief((await store.snapshot(session_id)).record))
-            else:
-                click.echo(session_id)
-            return None
-        return await attend(
-            store, host, session_id, started=session, json=as_json, verbose=verbose, signals_cancel=True
-        )
+    async def run() -> OutcomeDocument | None:
+        async with connected(host) as there:
+            place = await find_place(
+                there,
+                host,
+                claude.executable if claude else program[0],
+                directory=directory,
+                scratch=scratch,
+                upload=upload,
+                path=additions.get("PATH"),
+            )
+            async with open_store(store_url) as store:
+                root = await private_root(there, host)
+                session = await Session.start(
+                    there.at(root),
+                    store,
+                    () if claude else program,
+                    agent=claude,
+                    prompt=prompt,
+                    reminder=REMINDER if claude else "",
+                    cwd=place or posixpath.join(root, session_id, "workdir"),
+                    deliverables=str(landing),
+                    state_dir=root,
+                    env=additions,
+                    session_id=session_id,
+                    host_name=LOCAL if address_of(host) == HERE else host,
+                    limits=Limits(wall=timeout, idle=idle, grace=grace),
+                    job_limits=_job_limits(orphan_timeout, max_output, min_free),
+                    notify=notify,
+                    make_cwd=place is None,
+                    fill=uploading(there, upload) if upload else None,
+                )
+                if detach:
+                    await session.leave("detached from the start")
+                    await store.release(session.lease)
+                    start_driver(session.record, store.url)
+                    if as_json:
+                        print_json(record_in_brief((await store.snapshot(session_id)).record))
+                    else:
+                        click.echo(session_id)
+                    return None
+                return await attend(
+                    store, there, session_id, started=session, json=as_json, verbose=verbose, signals_cancel=True
+                )
 
-    outcome = carry_out(run, store_url)
+    outcome = carry_out_here(run)
     leave_with(0 if detach else exit_status(outcome))
 
 
@@ -185,11 +229,3 @@ def _job_limits(orphan_timeout: float | None, max_output: int | None, min_free: 
         free_bytes=min_free or 0,
         check_every=2,  # a program may fill a disk in seconds
     )
-
-
-def _check_program(name: str, cwd: str, additions: dict[str, str]) -> None:
-    path = additions.get("PATH", os.environ.get("PATH"))
-    where = os.path.join(cwd, name) if "/" in name else name
-    if shutil.which(where, path=path) is None:
-        looked = f"in {cwd}" if "/" in name else "in PATH"
-        raise click.UsageError(f"{name}: there is no such program {looked} (or it is not executable)")

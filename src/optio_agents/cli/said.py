@@ -3,6 +3,7 @@
 import os
 from typing import assert_never
 
+from ..conversation.events import ConversationEvent
 from ..events import (
     Attention,
     DeliverableLanded,
@@ -24,11 +25,14 @@ from ..events import (
     StopRequested,
     UnknownText,
 )
+from .said_by_agent import said_by_agent
 from .visible import size, visible
 
 
 def said(record: Record, *, verbose: bool) -> str | None:
     """The event in words; None when it is not worth a line, which with `verbose` every event is."""
+    if isinstance(record.event, ConversationEvent):
+        return said_by_agent(record.event, verbose=verbose)
     match record.event:
         case Status(percent, message) | Progress(percent, message):
             return f"{'    ' if percent is None else f'{percent:3.0f}%'} {visible(message or '')}"

@@ -1,12 +1,19 @@
 """What a person is left with when a session has ended."""
 
 import os
+import posixpath
 import time
+from dataclasses import dataclass
+from shlex import quote
 
 import click
 
-from ..journal import Snapshot
+from optio_host.errors import HostError
+from optio_host.host import RunsCommands
+
+from ..journal import SessionRecord, Snapshot
 from ..session import OUTPUT_STREAMS
+from .hosts import is_local
 from .visible import size, visible
 
 SHOWN_LINES = 15
@@ -14,15 +21,53 @@ SHOWN_LINES = 15
 
 TAIL_BYTES = 16 * 1024
 
+TIMEOUT = 10.0
+"""Seconds in which a host must have said them."""
 
-def print_summary(snapshot: Snapshot) -> None:
-    """Say how it ended, what it delivered, and where everything is."""
+
+@dataclass(frozen=True, slots=True)
+class LastOutput:
+    """The last lines that a program wrote.
+
+    Attributes:
+        stream: to what.
+        path: where they stand on its host.
+        lines: the lines.
+    """
+
+    stream: str
+    path: str
+    lines: tuple[str, ...]
+
+
+async def last_output(host: RunsCommands, record: SessionRecord) -> LastOutput | None:
+    """What the program of a session wrote last, to stderr if it wrote there; None if nothing, or nobody can say."""
+    for stream in reversed(OUTPUT_STREAMS):
+        path = posixpath.join(record.rundir, stream)
+        try:
+            said = await host.run_command(f"tail -c {TAIL_BYTES} {quote(path)}", cwd="/", timeout=TIMEOUT)
+        except HostError:
+            return None  # the summary says where it is
+        if lines := said.stdout.splitlines()[-SHOWN_LINES:]:
+            return LastOutput(stream, path, tuple(lines))
+    return None
+
+
+def print_summary(snapshot: Snapshot, output: LastOutput | None) -> None:
+    """Say how it ended, what it delivered, and where everything is.
+
+    Parameters:
+        snapshot: the session.
+        output: what its program wrote last, to be shown after a failure.
+    """
     record = snapshot.record
     outcome = record.outcome
     if outcome is None:
         return
-    if outcome.outcome == "failed":
-        _print_last_output(record.rundir)
+    if output is not None:
+        click.echo(f"the last of its {output.stream} ({visible(output.path)}):")
+        for line in output.lines:
+            click.echo(f"  {visible(line)}")
     seconds = record.updated - record.created
     took = time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds >= 60 else f"{seconds:.1f} s"
     why = outcome.summary if outcome.outcome == "done" else outcome.reason
@@ -33,20 +78,5 @@ def print_summary(snapshot: Snapshot) -> None:
         click.echo(f"deliverables in {visible(record.deliverables_dir)}:")
         for path, count in landed.items():
             click.echo(f"  {size(count):>7}  {visible(os.path.relpath(path, record.deliverables_dir))}")
-    click.echo(f"session {record.id}: log and output in {visible(record.taskdir)}")
-
-
-def _print_last_output(rundir: str) -> None:
-    for stream in reversed(OUTPUT_STREAMS):
-        path = os.path.join(rundir, stream)
-        try:
-            with open(path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-                lines = file.read().decode("utf-8", "replace").splitlines()[-SHOWN_LINES:]
-        except OSError:
-            continue  # the directory was removed; the summary says where it was
-        if lines:
-            click.echo(f"the last of its {stream} ({visible(path)}):")
-            for line in lines:
-                click.echo(f"  {visible(line)}")
-            return
+    place = visible(record.taskdir) + ("" if is_local(record) else f" on {visible(record.host)}")
+    click.echo(f"session {record.id}: log and output in {place}")

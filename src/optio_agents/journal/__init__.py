@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .batch import Snapshot as Snapshot
     from .contract import Store as Store
     from .documents import Command as Command
+    from .documents import ConversationDocument as ConversationDocument
     from .documents import Deliverable as Deliverable
     from .documents import Driver as Driver
     from .documents import JsonObject as JsonObject
@@ -38,6 +39,7 @@ _HOME_OF = {
     "Batch": "batch",
     "Command": "documents",
     "Committed": "batch",
+    "ConversationDocument": "documents",
     "Deliverable": "documents",
     "Driver": "documents",
     "Event": "batch",

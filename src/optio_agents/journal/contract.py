@@ -132,8 +132,13 @@ class Store(Protocol):
         """Forget the events below seq `before`; how many those were. The rest of the journal stays."""
         ...
 
-    async def remove_ended(self, *, before: float) -> tuple[str, ...]:
-        """Forget every session that has ended, is held by nobody, and was last changed before this time; their ids."""
+    async def remove_ended(self, *, before: float, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Forget every session that has ended, is held by nobody, and was last changed before this time; their ids.
+
+        Parameters:
+            before: seconds since the epoch.
+            keep: ids of sessions that stay in any case.
+        """
         ...
 
     async def load(self, snapshot: Snapshot, events: Sequence[Event]) -> None:

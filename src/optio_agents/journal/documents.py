@@ -68,6 +68,28 @@ class Limits(Document):
     grace: float | None = None
 
 
+class ConversationDocument(Document):
+    """How the dialogue with an agent stands.
+
+    Attributes:
+        dialect: what the agent speaks.
+        prompt: what it is to be told first; "" once it has been.
+        reminder: what it is told once, when it stands still without DONE or ERROR; "": nothing, or it has been.
+        agent_session: the agent's own id of its session; "" before it has told.
+        pending: by the id of each message that has no answer yet, how far it has come, in the order they were sent.
+        cost_usd: what it has cost so far, in US dollars; None when not known.
+        deny_after: seconds after which a question that nobody has answered is denied; None: never.
+    """
+
+    dialect: Literal["claude"]
+    prompt: str = ""
+    reminder: str = ""
+    agent_session: str = ""
+    pending: dict[str, Literal["sent", "queued", "started", "completed"]] = {}
+    cost_usd: float | None = None
+    deny_after: float | None = None
+
+
 class SessionRecord(Document):
     """What a session is, and how it stands.
 
@@ -90,6 +112,7 @@ class SessionRecord(Document):
         limits: when it is stopped by itself.
         labels: what the user noted about it.
         notify: a command that tells a person who is elsewhere; "": none.
+        conversation: how the dialogue with it stands; None: it is a program that holds none.
     """
 
     version: int = 1
@@ -110,6 +133,7 @@ class SessionRecord(Document):
     limits: Limits = Limits()
     labels: dict[str, str] = {}
     notify: str = ""
+    conversation: ConversationDocument | None = None
 
 
 class Question(Document):

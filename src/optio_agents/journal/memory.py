@@ -210,13 +210,16 @@ class MemoryStore:
             self._changed(journal)
         return count
 
-    async def remove_ended(self, *, before: float) -> tuple[str, ...]:
+    async def remove_ended(self, *, before: float, keep: Collection[str] = ()) -> tuple[str, ...]:
         """Forget ended sessions."""
         now = self._clock.time()
         old = [
             session
             for session, journal in self._journals.items()
-            if journal.record.state == "ended" and not journal.lease.is_held(now) and journal.record.updated < before
+            if journal.record.state == "ended"
+            and not journal.lease.is_held(now)
+            and journal.record.updated < before
+            and session not in keep
         ]
         for session in old:
             self._changed(self._journals.pop(session))

@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 
 CHUNK = 64 * 1024
 REST = 1024 * 1024  # what a pipe can hold at most for an ordinary user: pipe(7)
@@ -28,6 +29,11 @@ class Command:
     def __init__(self, name: bytes) -> None:
         environment = dict(os.environ)
         environment.pop("OPTIO_RUN", None)  # what a command leaves behind is not a part of this process
+        # Where there is no locale, python3 sets this for itself and for what it starts (PEP 538).
+        if sys.argv[1]:
+            environment["LC_CTYPE"] = sys.argv[1]
+        else:
+            environment.pop("LC_CTYPE", None)
         self.name = name
         self.process = subprocess.Popen(
             SHELL,

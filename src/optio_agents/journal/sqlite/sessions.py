@@ -1,7 +1,7 @@
 """What is written besides an owner's batches. Runs in the writer's thread; what is refused raises and is undone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...errors import SessionRefused
 from .. import rules
@@ -74,7 +74,7 @@ def prune(transaction: Transaction, session: str, before: int) -> int:
     return count
 
 
-def remove_ended(transaction: Transaction, before: float, now: float) -> tuple[str, ...]:
+def remove_ended(transaction: Transaction, before: float, keep: Collection[str], now: float) -> tuple[str, ...]:
     """Fewer sessions."""
     transaction.flush()
     rows = transaction.connection.execute(
@@ -83,14 +83,15 @@ def remove_ended(transaction: Transaction, before: float, now: float) -> tuple[s
         "ORDER BY id",
         (now, before),
     ).fetchall()
-    for (session,) in rows:
+    removed = tuple(session for (session,) in rows if session not in keep)
+    for session in removed:
         head = transaction.head(session)
         for table in CONTENTS:
             transaction.connection.execute(f"DELETE FROM {table} WHERE key=?", (head.key,))
         transaction.connection.execute("DELETE FROM leases WHERE key=?", (head.key,))
         transaction.connection.execute("UPDATE sessions SET state=NULL, record=NULL WHERE key=?", (head.key,))
         transaction.removed(head)
-    return tuple(session for (session,) in rows)
+    return removed
 
 
 def load(transaction: Transaction, snapshot: Snapshot, events: Sequence[Event], data: Sequence[str]) -> None:

@@ -154,10 +154,10 @@ class SqliteStore:
         """Forget old events."""
         return await self._writer.run(lambda transaction: sessions.prune(transaction, session, before))
 
-    async def remove_ended(self, *, before: float) -> tuple[str, ...]:
+    async def remove_ended(self, *, before: float, keep: Collection[str] = ()) -> tuple[str, ...]:
         """Forget ended sessions."""
         now = self._clock.time()
-        return await self._writer.run(lambda transaction: sessions.remove_ended(transaction, before, now))
+        return await self._writer.run(lambda transaction: sessions.remove_ended(transaction, before, keep, now))
 
     async def load(self, snapshot: Snapshot, events: Sequence[Event]) -> None:
         """Add a session from elsewhere."""

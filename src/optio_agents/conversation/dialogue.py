@@ -1,0 +1,240 @@
+"""What each message of the agent means for its session: events, questions, turns, and what must be said back. Pure."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from optio_host.lines import HEAD_BYTES
+
+from ..journal.documents import Question
+from ..redaction import redacted_json
+from .compose import answer_line, refusal_line
+from .control import Answered, Control
+from .events import (
+    AgentLimit,
+    AgentRetry,
+    AgentSession,
+    AgentTask,
+    AgentText,
+    AgentThinking,
+    AgentUnparsed,
+    ConversationEvent,
+    QuestionAsked,
+    QuestionWithdrawn,
+    ToolReturned,
+    ToolUsed,
+    TurnCancelled,
+    TurnEnded,
+    TurnStarted,
+)
+from .messages import (
+    Fed,
+    Message,
+    OtherBlock,
+    Overlong,
+    Partial,
+    RateLimited,
+    Requested,
+    RequestWithdrawn,
+    Response,
+    Retrying,
+    SendMoved,
+    Spoke,
+    SystemNote,
+    TaskMoved,
+    Text,
+    Thinking,
+    ToolAsked,
+    ToolResult,
+    ToolUse,
+    TurnBegan,
+    TurnResult,
+    Unknown,
+    Unparsed,
+)
+from .questions import OPEN_LIMIT, Questions
+from .turns import SendCancelled, SendStarted, TurnEvent, TurnOver, Turns
+
+KEPT_TEXT = 64 * 1024
+"""Characters of one text that go into an event; the rest is in the spool."""
+
+KEPT_RESULT = 4 * 1024
+"""Characters of what a tool gave back that do."""
+
+TURN_ENDED = "the turn that it was asked in has ended"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a message comes to.
+
+    Attributes:
+        events: for the journal, in order.
+        questions: that are new or have changed.
+        lines: for the agent.
+        turns: what has become of messages that were sent.
+        answered: the request of ours that it answers.
+    """
+
+    events: list[ConversationEvent] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    turns: list[TurnEvent] = field(default_factory=list)
+    answered: Answered | None = None
+
+
+class Dialogue:
+    """One conversation, as far as it has been heard.
+
+    Parameters:
+        turns: what was sent and has no answer.
+        questions: what the agent has asked.
+        redact: takes the secrets out of what is stored.
+
+    Attributes:
+        agent_session: the agent's own id of it; "" before the first turn.
+    """
+
+    def __init__(self, turns: Turns, questions: Questions, redact: Callable[[str], str], agent_session: str) -> None:
+        self.turns = turns
+        self.questions = questions
+        self.control = Control()
+        self.agent_session = agent_session
+        self._redact = redact
+
+    def hear(self, message: Message, now: float) -> Heard:
+        """What a message comes to; `now` in seconds since the epoch."""
+        heard = Heard()
+        match message:
+            case Partial() | SystemNote():
+                return heard
+            case Spoke() | Fed():
+                heard.events += _said(message)
+            case TurnBegan():
+                if message.agent_session != self.agent_session:
+                    self.agent_session = message.agent_session
+                    heard.events.append(
+                        AgentSession(message.agent_session, message.model, message.permission_mode, message.version)
+                    )
+            case SendMoved():
+                self._move(heard, self.turns.take(message))
+            case TurnResult():
+                self._withdraw_those_of_the_turn(heard, now)
+                self._move(heard, self.turns.take(message))
+            case ToolAsked():
+                self._ask(heard, message, now)
+            case Requested(request, subtype):
+                heard.lines.append(refusal_line(request, f"this client does not support {subtype or 'this request'}"))
+            case RequestWithdrawn(request):
+                self._withdraw(heard, request, "the agent has withdrawn it", now)
+            case Response():
+                heard.answered = self.control.take(message)
+            case Retrying(attempt, attempts, delay, status, error):
+                heard.events.append(AgentRetry(attempt, attempts, delay, status, error))
+            case RateLimited(status_word, window, utilization, resets):
+                heard.events.append(AgentLimit(status_word, window, utilization, resets))
+            case TaskMoved(task, state, text):
+                heard.events.append(AgentTask(task, state, text[:KEPT_TEXT]))
+            case Unknown(kind, problem, raw):
+                text = json.dumps(raw)
+                heard.events.append(
+                    AgentUnparsed(f"{kind}: {problem}" if kind else problem, text[:HEAD_BYTES], len(text))
+                )
+            case Unparsed(line, problem, request_id):
+                _unreadable(heard, AgentUnparsed(problem, _head(line), len(line)), request_id)
+            case Overlong(size, head, request_id):
+                _unreadable(heard, AgentUnparsed("longer than what is read whole", _head(head), size), request_id)
+            case _:
+                assert_never(message)
+        return heard
+
+    def end(self, now: float) -> Heard:
+        """The agent has ended: what it has not answered it will not, and what it asked needs no answer."""
+        heard = Heard()
+        for question in self.questions.open:
+            self._withdraw(heard, question.id, "the agent has ended", now)
+        self._move(heard, self.turns.end())
+        return heard
+
+    def _ask(self, heard: Heard, asked: ToolAsked, now: float) -> None:
+        data = redacted_json(self._redact, asked.raw["request"])
+        assert isinstance(data, dict)
+        question = self.questions.ask(asked, data, now)
+        if question is not None:
+            heard.questions.append(question)
+            stored = data["input"]
+            assert isinstance(stored, dict)
+            heard.events.append(QuestionAsked(question.id, question.kind, asked.tool_name, stored))
+        elif len(self.questions.open) >= OPEN_LIMIT:
+            heard.lines.append(refusal_line(asked.request, f"{OPEN_LIMIT} questions are open already"))
+
+    def _withdraw_those_of_the_turn(self, heard: Heard, now: float) -> None:
+        for question in self.questions.open:
+            if "agent_id" not in question.data:  # a subagent in the background outlives the turn
+                self._withdraw(heard, question.id, TURN_ENDED, now)
+                # It does no harm where nobody waits for it, and nothing hangs where somebody does.
+                heard.lines.append(answer_line(question.id, {"behavior": "deny", "message": TURN_ENDED}))
+
+    def _withdraw(self, heard: Heard, question_id: str, reason: str, now: float) -> None:
+        question = self.questions.withdraw(question_id, now)
+        if question is not None:
+            heard.questions.append(question)
+            heard.events.append(QuestionWithdrawn(question_id, reason))
+
+    def _move(self, heard: Heard, moved: tuple[TurnEvent, ...]) -> None:
+        heard.turns += moved
+        for event in moved:
+            match event:
+                case SendStarted(send):
+                    heard.events.append(TurnStarted(send))
+                case SendCancelled(send):
+                    heard.events.append(TurnCancelled(send))
+                case TurnOver(sends, result):
+                    heard.events.append(_ended(sends, result))
+                case _:
+                    assert_never(event)
+
+
+def _said(message: Spoke | Fed) -> list[ConversationEvent]:
+    events: list[ConversationEvent] = []
+    for block in message.blocks:
+        match block:
+            case Text(text):
+                if isinstance(message, Spoke):
+                    events.append(AgentText(text[:KEPT_TEXT], message.parent))
+            case Thinking(text):
+                if text:
+                    events.append(AgentThinking(text[:KEPT_TEXT], message.parent))
+            case ToolUse(use, name, tool_input):
+                events.append(ToolUsed(use, name, tool_input, message.parent))
+            case ToolResult(use, text, is_error):
+                events.append(ToolReturned(use, text[:KEPT_RESULT], len(text), is_error))
+            case OtherBlock():
+                pass
+            case _:
+                assert_never(block)
+    return events
+
+
+def _unreadable(heard: Heard, event: AgentUnparsed, request_id: str | None) -> None:
+    heard.events.append(event)
+    if request_id is not None:
+        heard.lines.append(refusal_line(request_id, f"the request cannot be read: {event.problem}"))
+
+
+def _ended(sends: tuple[str, ...], result: TurnResult) -> TurnEnded:
+    return TurnEnded(
+        sends,
+        result.reason,
+        result.is_error,
+        (result.text or ("" if result.interrupted else "; ".join(result.errors)))[:KEPT_TEXT],
+        result.cost_usd,
+        result.input_tokens,
+        result.output_tokens,
+        tuple(each.tool_name for each in result.denials),
+    )
+
+
+def _head(line: bytes) -> str:
+    return line[:HEAD_BYTES].decode("utf-8", "replace")

@@ -1,0 +1,368 @@
+"""Both directions of a dialogue: what is heard is committed with its position, what is said before it leaves."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+import anyio
+
+from optio_host.clock import Clock
+from optio_host.cursor import Cursor
+from optio_host.host import FileReset
+from optio_host.job import Job
+
+from ..errors import AgentRefused, AgentSilent
+from ..events import Notice
+from ..journal import ConversationDocument, Deliverable, Outbox, Question, Receipt, Snapshot
+from ..journal_writer import JournalWriter, Said
+from ..redaction import redacted_json
+from .compose import user_line
+from .contract import ConversationClosed, PermissionDecision
+from .control import Answered, Unanswered
+from .dialogue import Dialogue, Heard
+from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
+from .input import STDIN, AgentInput
+from .listening import Output
+from .messages import JsonMap
+from .questions import Questions, Settled, TooLate
+from .turns import Turns
+from .waiting import Waiting
+
+STDOUT = "stdout"
+"""Name of the cursor in the journal that says how far the agent was heard."""
+
+CONTROL_PATIENCE = 10.0
+"""Seconds in which the agent must answer a request of ours; it takes milliseconds."""
+
+START_PATIENCE = 60.0
+"""Seconds in which it must have answered the first one; it takes half a second."""
+
+REMIND_AFTER = 5.0
+"""Seconds that the agent may stand still before it is reminded: what it has written last may still be to be read."""
+
+HARNESS = "the harness"
+"""Who has said what the agent is answered, as the journal has it."""
+
+PROMPT = "the one who started it"
+"""Who has said the first thing, as the journal has it."""
+
+NOBODY = "the time limit for questions"
+"""Who has denied a question that nobody answered, as the journal has it."""
+
+
+class Exchange:
+    """What has been said and heard in one conversation, and what is still to come of it.
+
+    Parameters:
+        job: the agent's run.
+        writer: the journal.
+        snapshot: the journal as it was when the lease was acquired.
+        clock: time, for tests.
+
+    Attributes:
+        input: the way to the agent.
+        over: nothing more will be heard.
+        program_ended: the agent says nothing more; what it has said may still be to be heard.
+        last_turn: the turn that ended last, if this driver has heard of one.
+        cost_usd: what it has cost so far, in US dollars, as the agent says.
+    """
+
+    def __init__(self, job: Job, writer: JournalWriter, snapshot: Snapshot, clock: Clock) -> None:
+        stands = writer.record.conversation or ConversationDocument(dialect="claude")
+        sent = snapshot.outbox.get(STDIN, Outbox())
+        self.input = AgentInput(job, writer, sent, clock)
+        self.over = False
+        self.program_ended = False
+        self.last_turn: TurnEnded | None = None
+        self.cost_usd = stands.cost_usd
+        self._writer = writer
+        self._clock = clock
+        questions = Questions(snapshot.questions)
+        self._dialogue = Dialogue(Turns(stands.pending), questions, writer.redact, stands.agent_session)
+        self._deny_after = stands.deny_after
+        self._new = not sent.end
+        self._prompt = stands.prompt
+        self._reminder = stands.reminder
+        # What is known and what is committed change together, in one order for all who change it.
+        self._lock = anyio.Lock()
+        self._turns: dict[str, Waiting[TurnEnded]] = {}
+        self._requests: dict[str, Waiting[Answered | Unanswered]] = {}
+        self._changed = anyio.Event()
+
+    @property
+    def questions(self) -> Questions:
+        """What the agent has asked."""
+        return self._dialogue.questions
+
+    @property
+    def agent_session(self) -> str:
+        """The agent's own id of the session."""
+        return self._dialogue.agent_session
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything that was sent has no answer yet."""
+        return self._dialogue.turns.pending
+
+    async def changed(self) -> None:
+        """Return when anything has changed since this was called."""
+        await self._changed.wait()
+
+    def note_end_of_program(self) -> None:
+        """The agent says nothing more."""
+        self.program_ended = True
+        self._announce()
+
+    async def begin(self) -> None:
+        """Say the first thing, if nothing was ever said."""
+        async with self._lock:
+            if self._new:
+                await self._commit([], [])
+
+    async def send(self, text: str, turn_id: str, sender: str, command: int | None = None) -> None:
+        """Say something, once for each id. Raises ConversationClosed."""
+        async with self._lock:
+            self._check_open()
+            receipts = self._accepted(command)
+            if turn_id in self._dialogue.turns.standing:
+                await self._commit([], [], receipts=receipts)
+                return
+            self._dialogue.turns.sent(turn_id)
+            said = Said(TurnQueued(turn_id, text, sender))
+            await self._commit([said], [user_line(turn_id, text)], receipts=receipts)
+
+    async def say(
+        self,
+        line: str,
+        *said: Said,
+        cursors: Mapping[str, Cursor] | None = None,
+        deliverables: Sequence[Deliverable] = (),
+    ) -> None:
+        """Say an answer of the harness; what it is an answer to is committed with it, and also when nobody hears it."""
+        async with self._lock:
+            lines: list[bytes] = []
+            if not self.over:
+                # What a hook says may hold what the driver knows and the program must not.
+                line = self._writer.redact(line)
+                turn_id = str(uuid.uuid4())
+                self._dialogue.turns.sent(turn_id)
+                said = (*said, Said(TurnQueued(turn_id, line, HARNESS)))
+                lines = [user_line(turn_id, line)]
+            await self._commit(said, lines, cursors=cursors, deliverables=deliverables)
+
+    async def ask(self, text: str, turn_id: str, sender: str) -> TurnEnded:
+        """Say something, and return the turn that answered it. Raises ConversationClosed."""
+        with Waiting[TurnEnded]().among(self._turns, turn_id) as waiting:
+            await self.send(text, turn_id, sender)
+            return await waiting.value()
+
+    async def request(self, subtype: str, fields: JsonMap) -> JsonMap:
+        """Have the agent do something; what it says of it. Raises ConversationClosed, AgentRefused, AgentSilent."""
+        request = str(uuid.uuid4())
+        with Waiting[Answered | Unanswered]().among(self._requests, request) as waiting:
+            async with self._lock:
+                self._check_open()
+                deadline = self._clock.monotonic() + CONTROL_PATIENCE
+                await self._commit([], [self._dialogue.control.ask(request, subtype, fields, deadline)])
+            answered = await waiting.value()
+        if isinstance(answered, Unanswered):
+            raise AgentSilent(f"the agent did not answer {subtype!r} within {CONTROL_PATIENCE:g} s; is it alive?")
+        if answered.error is not None:
+            raise AgentRefused(f"the agent refused {subtype!r}: {answered.error}")
+        return answered.data
+
+    async def remind_once(self) -> None:
+        """Say the reminder, if there is one, once the agent stands still without having said how its work ended."""
+        while self._reminder:
+            still = not self.pending and not self.questions.open
+            with self._clock.move_on_after(REMIND_AFTER if still else None) as patience:
+                await self.changed()
+            if patience.cancelled_caught and self._writer.record.outcome is None:
+                reminder, self._reminder = self._reminder, ""
+                await self.say(reminder)
+
+    async def post(self, subtype: str, fields: JsonMap, command: int) -> None:
+        """Have the agent do something, and wait for nothing."""
+        async with self._lock:
+            deadline = self._clock.monotonic() + CONTROL_PATIENCE
+            line = self._dialogue.control.ask(str(uuid.uuid4()), subtype, fields, deadline)
+            await self._commit([], [line], receipts=self._accepted(command))
+
+    async def answer(
+        self, question_id: str, decision: PermissionDecision, by: str, command: int | None = None
+    ) -> Settled | TooLate:
+        """Answer a question, if it is still open. ValueError, TypeError for a decision that cannot be sent."""
+        async with self._lock:
+            settled = self.questions.settle(question_id, decision, by, self._clock.time())
+            if isinstance(settled, Settled):
+                said = Said(QuestionAnswered(question_id, decision.behavior, by, decision.message))
+                note = redacted_json(self._writer.redact, settled.question.answer)
+                question = settled.question.model_copy(update={"answer": note})
+                await self._commit([said], [settled.line], [question], receipts=self._accepted(command))
+        return settled
+
+    async def hear(self, outputs: Sequence[Output]) -> list[Heard]:
+        """What the agent has said: committed, and told to who waits for it. What each comes to, in order."""
+        said: list[Said] = []
+        each_heard: list[Heard] = []
+        async with self._lock:
+            now = self._clock.time()
+            for output in outputs:
+                heard = Heard()
+                if isinstance(output.message, FileReset):
+                    reset = f"the agent's output was {output.message.reason}; it is read from its beginning"
+                    said.append(Said(Notice(reset)))
+                else:
+                    heard = self._dialogue.hear(output.message, now)
+                    place = f"{STDOUT}-{output.cursor.file}-{output.cursor.offset}-{output.cursor.check:08x}"
+                    said += [Said(event, "agent", f"{place}-{at}") for at, event in enumerate(heard.events)]
+                each_heard.append(heard)
+            lines = [line for heard in each_heard for line in heard.lines]
+            questions = {each.id: each for heard in each_heard for each in heard.questions}
+            self._note_turns(each_heard)
+            # Pieces of words alone are not worth a trip to the disk.
+            if said or lines or questions:
+                await self._commit(said, lines, list(questions.values()), cursors={STDOUT: outputs[-1].cursor})
+        for heard in each_heard:
+            self._tell(heard)
+        return each_heard
+
+    async def hear_the_end(self) -> None:
+        """The agent has ended, and all was heard."""
+        async with self._lock:
+            heard = self._dialogue.end(self._clock.time())
+            if heard.events:
+                await self._commit([Said(event) for event in heard.events], [], heard.questions)
+            self.over = True
+        self._tell(heard)
+        self.release()
+
+    def release(self) -> None:
+        """Nothing more is heard by this driver: who waits is told so."""
+        self.over = True
+        error = ConversationClosed("the conversation ended before there was an answer")
+        for turn in self._turns.values():
+            turn.give_up(error)
+        for request in self._requests.values():
+            request.give_up(error)
+        self._announce()
+
+    async def keep_deadlines(self) -> None:
+        """Give up, when its time has come, what nobody answers. Raises AgentSilent if that is the first request."""
+        while True:
+            with self._clock.move_on_after(self._until_next_deadline()):
+                await self.changed()
+            for given_up in self._dialogue.control.expire(self._clock.monotonic()):
+                if given_up.subtype == "initialize":
+                    raise AgentSilent(
+                        f"the program has not answered within {START_PATIENCE:g} s: is it a Claude Code, and not too "
+                        "old? Its output says more"
+                    )
+                if given_up.request in self._requests:
+                    self._requests[given_up.request].set(given_up)
+            for question in self._overdue():
+                message = f"Nobody has answered this within {self._deny_after:g} s."
+                await self.answer(question.id, PermissionDecision("deny", message=message), NOBODY)
+
+    def _until_next_deadline(self) -> float | None:
+        times = (
+            []
+            if self._dialogue.control.deadline is None
+            else [self._dialogue.control.deadline - self._clock.monotonic()]
+        )
+        if self._deny_after is not None:
+            times += [each.asked + self._deny_after - self._clock.time() for each in self.questions.open]
+        return max(0.0, min(times)) if times else None
+
+    def _overdue(self) -> list[Question]:
+        if self._deny_after is None:
+            return []
+        latest = self._clock.time() - self._deny_after
+        return [each for each in self.questions.open if each.asked <= latest]
+
+    def _check_open(self) -> None:
+        if self.over:
+            raise ConversationClosed("the conversation has ended; nothing can be said any more")
+
+    def _accepted(self, command: int | None) -> Mapping[int, Receipt] | None:
+        return None if command is None else {command: Receipt(status="accepted", time=self._clock.time())}
+
+    async def _commit(
+        self,
+        said: Sequence[Said],
+        lines: Sequence[bytes],
+        questions: Sequence[Question] = (),
+        *,
+        cursors: Mapping[str, Cursor] | None = None,
+        deliverables: Sequence[Deliverable] = (),
+        receipts: Mapping[int, Receipt] | None = None,
+    ) -> None:
+        """Write down, under the lock, what has become known; after that the lines leave."""
+        if self._new:
+            first_said, first_lines = self._first()
+            said, lines = [*first_said, *said], [*first_lines, *lines]
+        pieces = self.input.pieces(lines)
+        await self._writer.commit(
+            *said,
+            cursors=cursors,
+            record=self._record_changes(),
+            outbox=pieces,
+            acknowledged=self.input.acknowledged if pieces else None,
+            questions=questions,
+            deliverables=deliverables,
+            receipts=receipts,
+        )
+        self.input.committed(pieces)
+        self._announce()
+
+    def _first(self) -> tuple[list[Said], list[bytes]]:
+        """What comes before everything else."""
+        self._new = False
+        deadline = self._clock.monotonic() + START_PATIENCE
+        lines = [self._dialogue.control.ask(str(uuid.uuid4()), "initialize", {}, deadline)]
+        if not self._prompt:
+            return [], lines
+        turn_id = str(uuid.uuid4())
+        self._dialogue.turns.sent(turn_id)
+        return [Said(TurnQueued(turn_id, self._prompt, PROMPT))], [*lines, user_line(turn_id, self._prompt)]
+
+    def _record_changes(self) -> dict[str, object] | None:
+        record = self._writer.record
+        stands = record.conversation or ConversationDocument(dialect="claude")
+        now = stands.model_copy(
+            update={
+                "prompt": "",
+                "reminder": self._reminder,
+                "agent_session": self.agent_session,
+                "pending": dict(self._dialogue.turns.standing),
+                "cost_usd": self.cost_usd,
+            }
+        )
+        state = record.state
+        if state in ("running", "idle"):
+            state = "running" if self.pending else "idle"
+        return None if (now, state) == (record.conversation, record.state) else {"conversation": now, "state": state}
+
+    def _note_turns(self, each_heard: Sequence[Heard]) -> None:
+        for heard in each_heard:
+            for event in heard.events:
+                if isinstance(event, TurnEnded):
+                    self.last_turn = event
+                    self.cost_usd = self.cost_usd if event.cost_usd is None else event.cost_usd
+
+    def _tell(self, heard: Heard) -> None:
+        for event in heard.events:
+            match event:
+                case TurnEnded(ids):
+                    for turn_id in self._turns.keys() & set(ids):
+                        self._turns[turn_id].set(event)
+                case TurnCancelled(turn_id) if turn_id in self._turns and not self.over:
+                    self._turns[turn_id].set(TurnEnded((turn_id,), "cancelled", True, "", self.cost_usd, 0, 0, ()))
+                case _:
+                    pass
+        if heard.answered is not None and heard.answered.request in self._requests:
+            self._requests[heard.answered.request].set(heard.answered)
+        self._announce()
+
+    def _announce(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
