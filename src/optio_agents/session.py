@@ -12,7 +12,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from shlex import join
 from typing import Literal, Protocol
 
@@ -20,12 +20,10 @@ import anyio
 
 from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.cursor import START
-from optio_host.host import FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job import Limits as JobLimits
 from optio_host.job_errors import JobGone, NotOwner, StartFailed
 from optio_host.job_state import Owner
-from optio_host.lines import Line, LongLine
 
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
@@ -395,14 +393,6 @@ class Session:
     def events(self, after: int = 0) -> AsyncGenerator[Record]:
         """Everything that has happened behind number `after`, then what happens; ends with the session."""
         return follow_history(self._writer.store, self.id, after)
-
-    async def output(self, stream: OutputStream) -> AsyncGenerator[Line | LongLine]:
-        """The lines that the program writes to stdout or stderr, from the first on; ends when it has ended."""
-        path = posixpath.join(self.record.rundir, stream)
-        async with aclosing(self._host.follow(path, until=self._drive.writing_ended)) as followed:
-            async for line, _ in followed:
-                if not isinstance(line, FileReset):
-                    yield line
 
 
 async def _end_unstarted(writer: JournalWriter, outcome: OutcomeDocument) -> None:

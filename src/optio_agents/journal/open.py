@@ -7,16 +7,15 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from optio_host.clock import SYSTEM_CLOCK, Clock
+from optio_host.paths import state_dir
 
 from ..errors import StoreError
 from .contract import Store
 
 
 def default_path() -> Path:
-    """The journal of this user: optio/journal.db in the state directory of the XDG specification."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The specification has relative paths ignored.
-    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "optio" / "journal.db"
+    """The journal of this user."""
+    return Path(state_dir(), "journal.db")
 
 
 def without_password(url: str) -> str:

@@ -63,11 +63,6 @@ def deliverable_not_text(name: str) -> str:
     return deliverable_refused(name, "the file is not UTF-8 text, and only text can be taken here")
 
 
-def deliverable_too_large(name: str, limit: int) -> str:
-    """The agent handed over a file of more than `limit` bytes."""
-    return deliverable_refused(name, f"the file is larger than the limit of {_size(limit)}")
-
-
 def deliverable_not_handled(name: str, problem: str) -> str:
     """The harness failed with a file that was in order: its callback raised, its disk is full, its link broke."""
     return deliverable_reply(
@@ -95,8 +90,3 @@ def _caller_message_reply(keyword: str, reply: str) -> str:
 def _shown(name: str) -> str:
     line = one_line(name)
     return line if len(line) <= SHOWN_NAME else line[:SHOWN_NAME] + "..."
-
-
-def _size(limit: int) -> str:
-    mebibytes, rest = divmod(limit, 1024 * 1024)
-    return f"{limit} bytes" if rest or not mebibytes else f"{mebibytes} MiB ({limit} bytes)"
