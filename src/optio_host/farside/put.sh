@@ -25,6 +25,8 @@ receive() {
     trap leave EXIT
     # Ended on purpose; a broken link gives an end of input.
     trap '_keep=""; exit 1' TERM INT
+    # An answer to a link that has broken: without this a shell may end of it and not clear up.
+    trap 'exit 1' PIPE HUP
     begin "$1"
     cat >>"./$_part" || { _keep=''; refuse failed; }
     _size=$(($(size_of "./$_part") - 64))

@@ -53,6 +53,8 @@ async def run_command(
                 try:
                     outcome = await channel.wait()
                     await channel.settled()
+                    if channel.cut is not None:
+                        outcome = outcomes.Lost(channel.cut)
                 except (HostError, OSError) as error:
                     failed = error  # raised from inside, it would come wrapped in a group
                 tasks.cancel_scope.cancel()

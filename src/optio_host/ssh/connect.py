@@ -44,6 +44,11 @@ class Connection:
         for connection in self._all:
             connection.close()
 
+    def abort(self) -> None:
+        """Drop everything at once, without a word to the other ends."""
+        for connection in self._all:
+            connection.abort()
+
     async def wait_closed(self) -> None:
         """Return when everything is closed; what does not close within CLOSE_DEADLINE is dropped."""
         await _closed(self._all)

@@ -163,6 +163,8 @@ class Dialogue:
                 return TransferFailed(
                     f"{path}: nothing on the host computes SHA-256, so a copy cannot be verified; install openssl"
                 )
+            case ["full", free]:
+                return TransferFailed(f"{path}: {self._what}: it is more than the {free} bytes of free space there")
             case ["failed"]:
                 return TransferFailed(f"{path}: {self._what}{await self.reason()}")
             case ["link"]:

@@ -3,6 +3,8 @@
 import posixpath
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
+import anyio
+
 from ..clock import SYSTEM_CLOCK, Clock
 from ..cursor import START, Cursor
 from ..errors import HostError, TransferFailed
@@ -66,8 +68,11 @@ class RemoteHost:
 
     async def disconnect(self) -> None:
         """Close the connections. Launched processes are the caller's to end; runs go on in any case."""
-        while self._launched:
-            await self._launched.pop().channel.close()
+        launched, self._launched = self._launched, []
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                for process in launched:
+                    tasks.start_soon(process.channel.close)
         if self._owns_link:
             await self._reader.aclose()
             await self._tunnels.close()

@@ -26,7 +26,7 @@ def opening(marker: str, tag: str, script: bytes, *, cwd: str | None, env: Mappi
     exports = "".join(f"export {name}={quote(value)}\n" for name, value in env.items())
     begin = (
         "_p=; { read -r _p </proc/$$/stat; } 2>/dev/null\n"
-        f"echo \"{marker}$$ $_p\"; echo '{marker}' >&2\n"
+        f"echo \"{marker}$$ $_p\" && echo '{marker}' >&2 || exit 1\n"
         f"OPTIO_RUN=${{OPTIO_RUN:+$OPTIO_RUN:}}{tag}; export OPTIO_RUN\n"
     )
     lines = (enter + begin + exports).encode(errors="surrogateescape")

@@ -6,6 +6,7 @@ said on it; a session that broke is left to whoever used it.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -78,6 +79,7 @@ class Pool:
         self._clock = clock
         self._pool: list[_Pooled] = []
         self._dropped: list[Connection] = []
+        self._abandoned: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[LinkState], None]] = []
@@ -101,20 +103,24 @@ class Pool:
     async def close(self) -> None:
         """Close every connection. What runs over there goes on."""
         self._closed = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
-        was_connected = bool(self._pool)
-        for pooled in list(self._pool):
-            self._drop(pooled, "closed here")
-        await self._forget_dropped()
+        with anyio.CancelScope(shield=True):
+            if self._connecting is not None:
+                self._connecting.cancel()
+                await asyncio.wait([self._connecting])
+            was_connected = bool(self._pool)
+            for pooled in list(self._pool):
+                self._drop(pooled, "closed here")
+            await self._forget_dropped()
+            if self._abandoned:
+                await asyncio.wait(self._abandoned)
         if was_connected:
             self._tell(LinkState("closed"))
 
     async def _forget_dropped(self) -> None:
         dropped, self._dropped = self._dropped, []
-        for connection in dropped:
-            await connection.wait_closed()
+        async with anyio.create_task_group() as tasks:
+            for connection in dropped:
+                tasks.start_soon(connection.wait_closed)
 
     async def open(self, *, stream_stderr: bool) -> Channel:
         """A session in which the host waits for a script. The caller closes it. Raises ConnectFailed, HostError."""
@@ -140,19 +146,38 @@ class Pool:
                     ) from error
                 if not isinstance(error, asyncssh.Error | OSError):
                     raise
-                self._drop(pooled, str(error) or f"no answer to the opening of a session for {OPEN_SECONDS:g} s")
+                self._drop(pooled, str(error))
 
     async def _open_on(self, pooled: _Pooled, stream_stderr: bool) -> Channel:
-        channel = Channel(self.target, stream_stderr=stream_stderr, on_close=partial(self._release, pooled))
+        channel = Channel(
+            self.target,
+            stream_stderr=stream_stderr,
+            on_close=partial(self._release, pooled),
+            round_trip=partial(_round_trip, pooled.connection.ssh),
+        )
         pooled.used += 1
+        opening = asyncio.create_task(self._request(pooled, channel), name=f"optio opens a session on {self.target}")
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A session whose opening is cancelled would stay open over there, and take its place among the few that
+            # a connection has. So it is opened, and then closed.
+            task = asyncio.create_task(_close_once_open(opening, channel))
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
+            raise
+        return channel
+
+    async def _request(self, pooled: _Pooled, channel: Channel) -> None:
         try:
             with anyio.fail_after(OPEN_SECONDS):
                 await pooled.connection.ssh.create_session(lambda: channel, BOOTSTRAP, encoding=None, window=WINDOW)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, TimeoutError):
+                self._drop(pooled, f"no answer to the opening of a session for {OPEN_SECONDS:g} s")
             with anyio.CancelScope(shield=True):
                 await channel.close()  # its shell waits for the script, and ends with the channel
             raise
-        return channel
 
     async def _any(self, wanted: Callable[[_Pooled], bool]) -> _Pooled:
         """A connection that is `wanted`; made if there is none, waited for if there are enough."""
@@ -234,7 +259,7 @@ class Pool:
             return
         self._pool.remove(pooled)
         if not self._closed:
-            pooled.connection.ssh.abort()  # an orderly end would wait for a link that is dead
+            pooled.connection.abort()  # an orderly end would wait for a link that is dead
         pooled.connection.close()
         self._dropped.append(pooled.connection)
         self._freed.set()
@@ -249,4 +274,23 @@ class Pool:
 
     def _tell(self, state: LinkState) -> None:
         for listener in list(self._listeners):
-            listener(state)
+            try:
+                listener(state)
+            except Exception as error:
+                # It is told to whoever handles errors of callbacks; it must not break the link, or keep others from
+                # being told.
+                told = {"message": f"{self.target}: a listener raised at {state.state!r}", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)
+
+
+async def _round_trip(connection: asyncssh.SSHClientConnection) -> None:
+    # The library has no public way to ask for an answer. This takes no session, and whatever the host says to it comes
+    # behind all that it said before: nobody can listen at a directory.
+    with suppress(asyncssh.Error, OSError):
+        await connection.open_unix_connection("/", encoding=None)
+
+
+async def _close_once_open(opening: "asyncio.Task[None]", channel: Channel) -> None:
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await channel.close()

@@ -13,4 +13,5 @@ text = b""
 while len(text) < {len(source)}:
     text += os.read(0, {len(source)} - len(text)) or exit(1)
 exec(compile(text, "optio-{name}", "exec"))"""
-    return f"exec python3 -c {quote(read)}", source
+    # python3 changes this variable for itself; a program that starts others wants it as it was.
+    return f'exec python3 -c {quote(read)} "${{LC_CTYPE-}}"', source

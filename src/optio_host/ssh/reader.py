@@ -128,7 +128,7 @@ class FarReader:
                     await asyncio.wait([ending])
 
     async def aclose(self) -> None:
-        """End the reader. Whoever still follows a file gets HostError."""
+        """End the reader, and with it the link if that is dark. Whoever still follows a file gets HostError."""
         self._fail(HostError(f"{self._link.target}: this host was disconnected; connect a new one"))
         task, self._task = self._task, None
         if task is None:
@@ -139,7 +139,11 @@ class FarReader:
                 with self._clock.move_on_after(QUIT_SECONDS):
                     await asyncio.wait([task])
             task.cancel()
-            await asyncio.wait([task])
+            # A link that went dark holds up ending the reader by a second command; without the link it ends by itself.
+            await asyncio.wait([task], timeout=QUIT_SECONDS)
+            if not task.done():
+                await self._link.close()
+                await asyncio.wait([task])
 
     def _add(self, path: str, cursor: Cursor, limit: int) -> _File:
         self._last_id += 1

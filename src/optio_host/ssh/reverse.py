@@ -188,7 +188,11 @@ class ReverseForward:
             return
         self.state = state
         for listener in list(self._listeners):
-            listener(state)
+            try:
+                listener(state)
+            except Exception as error:
+                told = {"message": f"{self.listen}: a listener raised at {state.state!r}", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)
 
 
 async def open_reverse_forward(

@@ -63,6 +63,8 @@ class Shell:
             reason += f": {self._channel.said}" if self._channel.said else ""
         except HostError as error:
             reason = str(error)
+        except (ValueError, IndexError):
+            reason = "the far side's shell spoke nonsense"
         finally:
             self.lost = reason
             commands, self._commands = self._commands, {}

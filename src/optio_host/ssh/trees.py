@@ -118,8 +118,9 @@ async def send_tree(
 ) -> None:
     """Send what a plan says as a tar into a staging directory of the far side, and let `settling` move it on."""
     commit = f".commit.{secrets.token_hex(8)}"
-    call = arguments("unpack", target, f".{secrets.token_hex(8)}{PART_SUFFIX}", commit) + settling + "answer done\n"
     size = sum(here[name].size for name in plan.sent)
+    staging = f".{secrets.token_hex(8)}{PART_SUFFIX}"
+    call = arguments("unpack", target, staging, commit, str(size)) + settling + "answer done\n"
     async with open_dialogue(link, clock, _WRITTEN, ("tree",), call) as dialogue:
         answer = await dialogue.answer()
         if answer != ["ready"]:
