@@ -4,16 +4,20 @@ import hashlib
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from importlib.resources import files
 from pathlib import Path
 
 import anyio
 import pytest
 from far_link import FarLink
+from job_rig import shells_here
 from test_ssh_trees import SHELLS, far
 
 from optio_host.errors import FileRefused, LinkLost, TransferFailed
+from optio_host.job_shell import arguments, assignments
 from optio_host.local.files import ALREADY_UP_TO_DATE
 from optio_host.ssh import get, put
 from optio_host.ssh.link import Link
@@ -534,4 +538,20 @@ def test_a_put_that_is_cancelled_leaves_nothing_over_there(run: Run, tmp_path: P
             group.cancel_scope.cancel()
 
     over_sshd(run, sshd_here, body)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("shell", shells_here())
+def test_a_link_lost_before_the_first_answer_leaves_no_part(tmp_path: Path, shell: str) -> None:
+    script = "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in ("files", "put"))
+    script += assignments(
+        target=str(tmp_path / "new"), parent=str(tmp_path), name="new", part=".new.optio-part", keep="", nonce="n"
+    )
+    script += arguments("receive", "3", "0", "")
+    nobody_reads, answers = os.pipe()
+    os.close(nobody_reads)
+    try:
+        subprocess.run([*shell.split(), "-c", script], input=b"abc", stdout=answers, timeout=20, check=False)
+    finally:
+        os.close(answers)
     assert os.listdir(tmp_path) == []
