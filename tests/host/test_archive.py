@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import optio_host.restore as restore
@@ -561,6 +561,8 @@ def test_a_workdir_that_is_a_link_is_refused(run: Run, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "real") == []
 
 
+# Each example is files on the disk: a fifth as many as of a pure function.
+@settings(max_examples=settings().max_examples // 5)
 @given(data=st.data())
 def test_no_broken_archive_does_anything_but_fail_cleanly(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optio_host.errors import FileRefused, HostError, TransferFailed
@@ -349,6 +349,8 @@ def test_a_name_as_long_as_names_may_be(run: Run, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [name]
 
 
+# Each example is files on the disk: a fifth as many as of a pure function.
+@settings(max_examples=settings().max_examples // 5)
 @given(chunks=st.lists(st.binary(max_size=300), max_size=8))
 def test_any_chunks_arrive_as_they_left(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
     target = tmp_path_factory.getbasetemp() / "any-chunks"
