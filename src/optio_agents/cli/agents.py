@@ -17,15 +17,16 @@ REMINDER = (
 """What an agent is told once that stands still."""
 
 
-def agent_of(env: Mapping[str, str], resume: str | None) -> ClaudeCode:
-    """Claude Code, as it is found on the PATH.
+def agent_of(env: Mapping[str, str], resume: str | None, executable: str | None = None) -> ClaudeCode:
+    """Claude Code.
 
     Parameters:
         env: additions to its environment.
         resume: id of one of its own sessions to go on with.
+        executable: its program; None: as it is found on the PATH.
     """
     try:
-        return ClaudeCode(env=env, resume=resume)
+        return ClaudeCode(executable=executable or "claude", env=env, resume=resume)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

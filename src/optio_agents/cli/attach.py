@@ -28,7 +28,7 @@ def command(session: str, first: int, verbose: bool, as_json: bool, store_url: s
     The host that a session runs on is dialled when this command has to drive it, and for --verbose.
 
     Ctrl-C only ends the watching: the session goes on, driven by whoever drove it, or by a driver in the background.
-    `optio cancel` ends a session.
+    `optio cancel` ends a session. At a terminal, an agent's questions are asked here; Ctrl-D leaves one open.
 
     Exit status: the one that `optio run` would have had; 130 when the watching was ended before the session.
 

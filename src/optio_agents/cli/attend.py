@@ -17,9 +17,11 @@ from ..events import SessionEnded
 from ..history import follow_pages
 from ..journal import OutcomeDocument, Store
 from ..session import OUTPUT_STREAMS, OutputStream, Session
+from .asking import Asking
 from .audience import Audience
 from .driving import adopt_when_free, can_be_adopted, request_stop, start_driver
 from .hosts import is_local
+from .keyboard import Keyboard, keyboard
 from .summary import last_output, print_summary
 from .view import choose_view
 
@@ -53,12 +55,15 @@ async def attend(
         verbose: show the program's output, too.
         signals_cancel: Ctrl-C ends the session; else it only ends the watching. A closed terminal never ends it.
     """
-    began = (await store.snapshot(session)).record.created
-    audience = Audience(choose_view(began, json=json, verbose=verbose))
-    attendance = _Attendance(store, host, audience, session, started, signals_cancel)
+    record = (await store.snapshot(session)).record
+    typing = None if json or record.conversation is None else keyboard()
+    audience = Audience(choose_view(record.created, json=json, verbose=verbose, asks=typing is not None))
+    attendance = _Attendance(store, host, audience, typing, session, started, signals_cancel)
     try:
         outcome = await attendance.run(first, OUTPUT_STREAMS if verbose and not json else ())
     finally:
+        if typing is not None:
+            typing.close()
         await audience.close()
     if outcome is not None and not json:
         snapshot = await store.snapshot(session)
@@ -75,6 +80,7 @@ class _Attendance:
         store: Store,
         host: "AnyHost",
         audience: Audience,
+        typing: Keyboard | None,
         session: str,
         started: Session | None,
         signals_cancel: bool,
@@ -82,6 +88,7 @@ class _Attendance:
         self._store = store
         self._host = host
         self._audience = audience
+        self._typing = typing
         self._session = session
         self._driving = started
         self._let_go = anyio.Event()
@@ -96,6 +103,8 @@ class _Attendance:
             async with anyio.create_task_group() as lasting:
                 lasting.start_soon(self._drive)
                 lasting.start_soon(self._show_events, first)
+                if self._typing is not None:
+                    lasting.start_soon(Asking(self._store, self._session, self._audience, self._typing).run)
                 for stream in streams:
                     lasting.start_soon(self._show_output, stream)
             tasks.cancel_scope.cancel()

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVarTuple
 
@@ -28,14 +29,47 @@ class Audience:
     def __init__(self, view: View) -> None:
         self._view = view
         self._gone = False
+        self._shown = 0
+        self._changed = anyio.Event()
+        self._listens = anyio.Event()
+        self._listens.set()
 
     async def show(self, records: list[Record]) -> None:
         """Show events; waits until they are taken. Together, since going to a thread costs more than showing one."""
+        await self._listens.wait()
         await self.tell(self._show, records)
+        self._shown = records[-1].seq
+        self._changed.set()
 
     async def output(self, stream: OutputStream, text: str) -> None:
         """Show a line of the program's output; waits until it is taken."""
+        await self._listens.wait()
         await self.tell(self._view.output, stream, text)
+
+    async def caught_up(self, seq: int) -> None:
+        """Return when the event of this number was shown; does not wait long, for it may not be one to be shown."""
+        with anyio.move_on_after(PATIENCE):
+            while self._shown < seq:
+                self._changed = anyio.Event()
+                await self._changed.wait()
+
+    async def prompt(self, words: str, prompt: str) -> None:
+        """Ask something, until `end_of_prompt`; waits until it is taken."""
+        await self.tell(self._view.prompt, words, prompt)
+
+    async def end_of_prompt(self) -> None:
+        """Ask nothing any more; does not wait long."""
+        with anyio.move_on_after(PATIENCE):
+            await self.tell(self._view.end_of_prompt)
+
+    @asynccontextmanager
+    async def silenced(self) -> AsyncIterator[None]:
+        """Leave the terminal to another program: what is to be shown waits, in the journal or in its file."""
+        self._listens = anyio.Event()
+        try:
+            yield
+        finally:
+            self._listens.set()
 
     async def note(self, text: str) -> None:
         """Say something that is no event; does not wait long."""

@@ -11,10 +11,11 @@ from optio_host.errors import HostError
 from optio_host.host import RunsCommands
 from optio_host.open import address_of, connected
 
+from ..conversation.program import look_for_program
 from .agents import AGENTS
 from .brief import print_json
 from .carry_out import carry_out_here
-from .options import host_option, json_option, unused_store_option
+from .options import executable_option, host_option, json_option, unused_store_option
 from .visible import visible
 
 AGENT_TIMEOUT = 30.0
@@ -26,9 +27,10 @@ COLOURS = {"ok": "green", "slow": "yellow", "fails": "red"}
 @click.command()
 @host_option
 @click.option("--agent", type=click.Choice(AGENTS), help="Also look whether this agent is there, and its version.")
+@executable_option
 @json_option
 @unused_store_option
-def command(host: str, agent: str | None, as_json: bool) -> None:
+def command(host: str, agent: str | None, executable: str | None, as_json: bool) -> None:
     """Look at a host: whether it is reachable and verified, what it has, and what will be slow or will fail.
 
     Nothing is changed there but for a process that is started and ended. With --json, one finding a line.
@@ -40,7 +42,9 @@ def command(host: str, agent: str | None, as_json: bool) -> None:
       optio doctor
       optio doctor --host build-7 --agent claude
     """
-    findings = carry_out_here(lambda: _examine(host, agent))
+    if executable and not agent:
+        raise click.UsageError("--executable is the program of an agent: say which with --agent")
+    findings = carry_out_here(lambda: _examine(host, agent, executable))
     if as_json:
         for finding in findings:
             print_json(dataclasses.asdict(finding))
@@ -50,7 +54,7 @@ def command(host: str, agent: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _examine(url: str, agent: str | None) -> list[Finding]:
+async def _examine(url: str, agent: str | None, executable: str | None) -> list[Finding]:
     ssh = address_of(url).ssh
     findings: list[Finding] = []
     if ssh is not None:
@@ -63,24 +67,22 @@ async def _examine(url: str, agent: str | None) -> list[Finding]:
         async with connected(url) as host:
             findings += await look_at(host)
             if agent is not None:
-                findings.append(await _look_for(host, agent))
+                findings.append(await _look_for(host, agent, executable or agent))
     except HostError as error:
         findings.append(Finding("commands", "fails", f"{error}; nothing else was looked at"))
     return findings
 
 
-async def _look_for(host: RunsCommands, agent: str) -> Finding:
+async def _look_for(host: RunsCommands, agent: str, executable: str) -> Finding:
+    program = await look_for_program(host, executable, "/", {})
+    if program.problem:
+        return Finding(agent, "fails", program.problem, program.remedy)
     # Its own output is not to be trusted to be one line.
-    said = await host.run_command(
-        f"command -v {quote(agent)} && {quote(agent)} --version", cwd="/", timeout=AGENT_TIMEOUT
-    )
-    path, _, version = said.stdout.strip().partition("\n")
-    if not path:
-        return Finding(agent, "fails", "it is not in the PATH of a login there", f"install {agent} on the host")
+    said = await host.run_command(f"{quote(program.path)} --version", cwd="/", timeout=AGENT_TIMEOUT)
     if said.exit_code != 0:
         why = (said.stderr.strip() or f"exit {said.exit_code}")[:200]
-        return Finding(agent, "fails", f"{path} does not start: {why}", f"run `{agent} --version` there")
-    return Finding(agent, "ok", f"{version.strip()[:100]} ({path})")
+        return Finding(agent, "fails", f"{program.path} does not start: {why}", f"run `{program.path} --version` there")
+    return Finding(agent, "ok", f"{said.stdout.strip()[:100]} ({program.path})")
 
 
 def _print(url: str, findings: list[Finding]) -> None:

@@ -22,6 +22,16 @@ async def ask_driver(store: Store, session: str, kind: str, data: JsonObject) ->
     snapshot = await store.snapshot(session)
     if can_be_adopted(snapshot):
         start_driver(snapshot.record, store.url)
+    return await _receipt_in_time(store, session, command)
+
+
+async def tell_driver(store: Store, session: str, kind: str, data: JsonObject) -> Receipt:
+    """The same by a process that attends the session: that drives it itself as soon as nobody else does."""
+    command = await store.put(session, kind, data, sender=process_in_words(this_driver()))
+    return await _receipt_in_time(store, session, command)
+
+
+async def _receipt_in_time(store: Store, session: str, command: Command) -> Receipt:
     with anyio.move_on_after(PATIENCE):
         receipt = await _receipt(store, session, command)
         if receipt.status == "refused":

@@ -81,6 +81,12 @@ host_option = click.option(
     "else this machine.",
 )
 
+executable_option = click.option(
+    "--executable",
+    metavar="PATH",
+    help="The agent's program, where the PATH of the host's commands does not have it under its own name.",
+)
+
 store_option = click.option(
     "--store",
     "store_url",

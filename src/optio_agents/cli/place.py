@@ -25,6 +25,7 @@ look() {
     if [ -n "$1" ]; then cd -- "$1" 2>/dev/null || refuse nowhere; fi
     answer directory "$(hex "$(pwd && echo .)")"
     case $2 in
+        '') exit 0 ;;
         */*) found "$2" ;;
         *)
             IFS=:
@@ -39,7 +40,7 @@ look() {
 async def find_place(
     host: "AnyHost",
     url: str,
-    program: str,
+    program: str | None,
     *,
     directory: str | None,
     scratch: bool,
@@ -51,7 +52,7 @@ async def find_place(
     Parameters:
         host: where to look.
         url: what the person calls it.
-        program: the first word of the command.
+        program: the first word of the command; None: it is looked for elsewhere.
         directory: where they want it to run; on another host than this machine relative to the home directory there.
         scratch: they want a directory of the session's own.
         upload: what is copied into that.
@@ -64,20 +65,21 @@ async def find_place(
         directory = posixpath.normpath(posixpath.join(os.getcwd(), directory or ""))
     own = scratch or upload is not None or not directory
     on = "" if local else f" on {visible(url)}"
-    if own and "/" in program and not program.startswith("/"):
+    if own and program and "/" in program and not program.startswith("/"):
         # It is not there yet: it comes with what is copied, or it cannot be there.
         if upload is not None and (upload / program).is_file() and os.access(upload / program, os.X_OK):
             return None
         raise _missing(program, str(upload) if upload else f"an empty directory{on}")
     script = farside("act") + _LOOK + (assignments(path=path) if path is not None else "_path=${PATH-}\n")
-    script += arguments("look", "" if own else directory or "", program)
-    for key, value in await ask(host, script, what=f"looking for {program}{on}", rundir=""):
+    script += arguments("look", "" if own else directory or "", program or "")
+    for key, value in await ask(host, script, what=f"looking for {program or 'a directory'}{on}", rundir=""):
         match key:
             case "nowhere":
                 raise click.UsageError(f"--in {visible(directory or '')}: there is no such directory{on}")
             case "directory":
                 found = path_from_hex(value).removesuffix("\n.")
             case "missing":
+                assert program
                 raise _missing(program, (found if "/" in program else "PATH") + on)
     return None if own else directory if local else posixpath.normpath(found)
 

@@ -24,7 +24,7 @@ from .brief import print_json, record_in_brief
 from .carry_out import carry_out_here, exit_status, leave_with
 from .driving import start_driver
 from .environment import environment
-from .options import Duration, Size, host_option, store_option
+from .options import Duration, Size, executable_option, host_option, store_option
 from .place import find_place
 from .upload import uploading
 
@@ -103,9 +103,10 @@ ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for 
 @click.option(
     "--agent",
     type=click.Choice(AGENTS),
-    help="Run this agent; what is not an option is its prompt. What it may not do by itself it asks for: see "
-    "`optio permissions`.",
+    help="Run this agent; what is not an option is its prompt. What it may not do by itself it asks for: "
+    "here, at a terminal, and in `optio permissions`.",
 )
+@executable_option
 @click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions.")
 @store_option
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
@@ -128,6 +129,7 @@ def command(
     files: tuple[Path, ...],
     notify: str,
     agent: str | None,
+    executable: str | None,
     resume: str | None,
     store_url: str | None,
     program: tuple[str, ...],
@@ -153,6 +155,8 @@ def command(
       optio run --detach --notify 'echo "$OPTIO_TEXT" | mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
       optio run --json --env API_KEY -- ./job.sh | jq -c 'select(.type == "deliverable")'
     """
+    if executable and not agent:
+        raise click.UsageError("--executable is the program of an agent: say which with --agent")
     if not program and not agent:
         raise click.UsageError("no program given; write it behind --, as in: optio run -- ./job.sh")
     if resume and not agent:
@@ -164,7 +168,7 @@ def command(
     if detach and store_url == "memory:":
         raise click.UsageError("--detach needs a store that outlives this command, and memory: does not")
     additions = environment(assignments, files)
-    claude = agent_of(additions, resume) if agent else None
+    claude = agent_of(additions, resume, executable) if agent else None
     prompt = first_prompt(program) if agent else ""
     session_id = new_id()
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
@@ -178,7 +182,7 @@ def command(
             place = await find_place(
                 there,
                 host,
-                claude.executable if claude else program[0],
+                None if claude else program[0],  # an agent says itself what it lacks
                 directory=directory,
                 scratch=scratch,
                 upload=upload,

@@ -1,5 +1,6 @@
 """What happens in a conversation, as one line for a person. Nothing of what will run is left out of a question."""
 
+import json
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -79,3 +80,12 @@ def said_by_agent(event: ConversationEvent, *, verbose: bool) -> str | None:
 def in_words(tool_input: Mapping[str, object]) -> str:
     """What a tool is called with, whole."""
     return visible(input_in_words(tool_input))
+
+
+def pages_of(tool_input: Mapping[str, object]) -> list[str]:
+    """The same to be read before an answer: its texts line by line, each marked, so that none passes for ours."""
+    lines = []
+    for name, value in tool_input.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines += [f"  {visible(name)}:", *(f"  | {visible(each)}" for each in text.split("\n"))]
+    return lines

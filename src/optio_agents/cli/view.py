@@ -26,6 +26,12 @@ class View:
         """Say something that is no event, such as an answer to Ctrl-C."""
         print(text, file=sys.stderr, flush=True)
 
+    def prompt(self, words: str, prompt: str) -> None:
+        """Ask something: the words, if there are any, and below them the place to type at, until `end_of_prompt`."""
+
+    def end_of_prompt(self) -> None:
+        """Nothing is asked any more."""
+
     def close(self) -> None:
         """Leave the terminal as it was."""
 
@@ -66,13 +72,14 @@ class PlainView(View):
             print(f"{max(0.0, when - self._began):7.1f}s  {text}", flush=True)
 
 
-def choose_view(began: float, *, json: bool, verbose: bool) -> View:
+def choose_view(began: float, *, json: bool, verbose: bool, asks: bool) -> View:
     """The view for where our output goes.
 
     Parameters:
         began: when the session began, in seconds since the epoch.
         json: a program reads it.
         verbose: lines that are no entries are shown too.
+        asks: at a terminal, questions of an agent are put to the person there.
     """
     if json:
         return JsonView()
@@ -80,4 +87,4 @@ def choose_view(began: float, *, json: bool, verbose: bool) -> View:
         return PlainView(began, verbose=verbose, summary_follows=True)
     from .terminal import TerminalView
 
-    return TerminalView(began, verbose=verbose)
+    return TerminalView(began, verbose=verbose, asks=asks)

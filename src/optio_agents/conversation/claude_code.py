@@ -6,18 +6,15 @@ Flags and refusals measured with Claude Code 2.1.330.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from shlex import quote
 from typing import Literal, get_args
 
 from optio_host.host import RunsCommands
 
 from ..errors import AgentRefused
+from .program import look_for_program
 
 PermissionMode = Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"]
 """Which uses of tools are asked about: see the permission modes of Claude Code."""
-
-CHECK_TIMEOUT = 30
-"""Seconds in which a host must say whether the agent can be started; it takes milliseconds."""
 
 _OURS = ("-p", "--print", "--input-format", "--output-format", "--verbose", "--permission-prompt-tool")
 """Flags that make the program speak the protocol; nobody else may set them."""
@@ -121,21 +118,14 @@ class ClaudeCode:
             host: where.
             cwd: absolute path of the directory on the host that it is to run in.
 
-        Raises AgentRefused, saying what to do.
+        Raises AgentRefused, saying what to do; HostError when the host does not say.
         """
-        looked = await host.run_command(
-            f'cd {quote(cwd)} && command -v {quote(self.executable)} && id -u && printf "%s\\n" "${{IS_SANDBOX:-}}"',
-            cwd="/",
-            env=self.environment(),
-            timeout=CHECK_TIMEOUT,
-        )
-        if looked.exit_code != 0:
-            raise AgentRefused(
-                f"{self.executable}: there is no such program on the host, or no directory {cwd}: "
-                f"install Claude Code there, or name its path ({looked.stderr.strip() or 'not found'})"
-            )
-        _, user, sandbox = looked.stdout.splitlines()[-3:]
-        if user == "0" and sandbox != "1" and self._bypasses():
+        program = await look_for_program(host, self.executable, cwd, self.environment())
+        if not program.directory:
+            raise AgentRefused(f"there is no directory {cwd} on {program.login}: make it, or name another one")
+        if program.problem:
+            raise AgentRefused(f"{program.problem}; {program.remedy}")
+        if program.user == "0" and program.sandbox != "1" and self._bypasses():
             raise AgentRefused(
                 "Claude Code does not run as root without asking for permissions: run it as another user, use "
                 "another permission mode, or set IS_SANDBOX=1 in its environment where that is true"

@@ -1,0 +1,75 @@
+"""The lines that a person types at our terminal, read without a thread and without a change to the terminal."""
+
+import os
+import sys
+import termios
+
+import anyio
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at whether we are in the foreground again."""
+
+LINE_LIMIT = 4096
+"""Bytes that a terminal keeps of a line, at most (N_TTY of Linux)."""
+
+
+class Keyboard:
+    """A terminal that lines are read from. It edits them itself, as it does for every program.
+
+    Parameters:
+        path: of the terminal. It is opened again: what is set on the new descriptor, others do not see.
+
+    Raises OSError when it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+    async def line(self) -> str | None:
+        """The next line, without blanks around it; None when there is none: end of input, or a closed terminal."""
+        typed = b""
+        while not typed.endswith(b"\n"):
+            await anyio.wait_readable(self._descriptor)
+            await self.foreground()
+            try:
+                piece = os.read(self._descriptor, LINE_LIMIT)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return None
+            if not piece:
+                return None
+            typed += piece
+        return typed.decode("utf-8", "replace").strip()
+
+    async def foreground(self) -> None:
+        """Wait until we may read from the terminal: it stops a job in the background that does."""
+        while not self._ours():  # noqa: ASYNC110  a shell tells nobody
+            await anyio.sleep(LOOK_AGAIN)
+
+    def forget(self) -> None:
+        """Throw away what was typed up to now, also an unfinished line: it was meant for something else."""
+        if self._ours():
+            try:
+                termios.tcflush(self._descriptor, termios.TCIFLUSH)
+            except termios.error:
+                return  # it was closed, which the next reading will find
+
+    def close(self) -> None:
+        """Let go of the terminal."""
+        anyio.notify_closing(self._descriptor)
+        os.close(self._descriptor)
+
+    def _ours(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:
+            return True  # not the terminal that controls us: there are no jobs on it
+
+
+def keyboard() -> Keyboard | None:
+    """Of the person who started this command; None when nobody could read a question, or type an answer."""
+    try:
+        return Keyboard(os.ttyname(0)) if os.isatty(0) and sys.stdout.isatty() else None
+    except OSError:
+        return None

@@ -1,0 +1,123 @@
+"""A program that stands in for Claude Code: it does what a script says, whatever it is told.
+
+Its arguments are SCRIPT, a JSON list of steps; PLAYED, a file to which it appends what it does and is told; and those
+of Claude Code.
+"""
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from .dialogue import Dialogue, InputEnded, Interrupted
+
+SESSION = "00000000-0000-4000-8000-000000000000"
+ENDINGS = ("ends", "fails")
+
+
+class Player:
+    """One run of the script.
+
+    Parameters:
+        dialogue: whom it talks with.
+    """
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+        self._uses = 0
+
+    def play(self, script: Iterable[Mapping[str, object]]) -> None:
+        """Follow the script to its end; whatever it is told then is too much. Raises InputEnded."""
+        skipping = False
+        for number, step in enumerate(script):
+            if not skipping:
+                try:
+                    self._dialogue.be_in_a_turn()
+                    self._dialogue.note(step=number)
+                    self._do(step)
+                except Interrupted:
+                    skipping = True
+            else:
+                self._dialogue.note(step=number)
+            if step.get("step") in ENDINGS:
+                skipping = False
+        told = self._dialogue.be_in_a_turn()
+        self.fail(f"the script of the agent is at its end, and it is told: {told!r}")
+
+    def fail(self, problem: str) -> NoReturn:
+        """The script cannot be followed: say so to everybody, and end."""
+        self._dialogue.note(problem=problem)
+        self._dialogue.end_turn(is_error=True, terminal_reason="script_failed", errors=[problem])
+        print(problem, file=sys.stderr)
+        sys.exit(1)
+
+    def _do(self, step: Mapping[str, object]) -> None:
+        match step:
+            case {"step": "says", "text": str(text)}:
+                self._dialogue.speak({"type": "text", "text": text})
+            case {"step": "thinks", "text": str(text)}:
+                self._dialogue.speak({"type": "thinking", "thinking": text, "signature": ""})
+            case {"step": "uses", "name": str(name), "input": dict(tool_input), "result": str(result), "asks": asks}:
+                self._use(name, tool_input, result, asks=bool(asks))
+            case {"step": "asks", "input": dict(asked)}:
+                self._use("AskUserQuestion", asked, None, asks=True)
+            case {"step": "appends", "line": str(line)}:
+                append(line)
+            case {"step": "delivers", "name": str(name), "base64": str(content)}:
+                hand_over(name, base64.b64decode(content))
+                self._dialogue.await_told(f"System: deliverable {name}: ")
+            case {"step": "waits"}:
+                while True:
+                    self._dialogue.hear()
+            case {"step": "ends", "cost": float() | int() as cost, "input_tokens": read, "output_tokens": written}:
+                self._dialogue.end_turn(cost, usage={"input_tokens": read, "output_tokens": written})
+            case {"step": "fails", "error": str(error)}:
+                self._dialogue.end_turn(is_error=True, result=error, terminal_reason="api_error")
+            case {"step": "exits", "code": int(code)}:
+                sys.exit(code)
+            case _:
+                self.fail(f"a step that the agent does not know: {step!r}")
+
+    def _use(self, name: str, tool_input: Mapping[str, object], result: str | None, *, asks: bool) -> None:
+        self._uses += 1
+        use = f"toolu_{self._uses}"
+        self._dialogue.speak({"type": "tool_use", "id": use, "name": name, "input": tool_input})
+        denied, used = self._dialogue.ask(name, tool_input, use) if asks else ("", tool_input)
+        text = denied or (json.dumps(used.get("answers", {})) if result is None else result)
+        self._dialogue.feed({"type": "tool_result", "tool_use_id": use, "content": text, "is_error": bool(denied)})
+
+
+def append(line: str) -> None:
+    """Write a line to the log of the session."""
+    with open(os.environ["OPTIO_LOG"], "a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
+
+
+def hand_over(name: str, content: bytes) -> None:
+    """Put a file where the session takes it from, and announce it."""
+    path = os.path.join(os.environ["OPTIO_DELIVERABLES"], name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+    append(f"DELIVERABLE: {name}")
+
+
+def session_of(arguments: Iterable[str]) -> str:
+    """The id of its session, as Claude Code takes it from its arguments."""
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+    return given.get("--session-id") or given.get("--resume") or SESSION
+
+
+def main() -> None:
+    """Follow the script until the input ends."""
+    script, played, *arguments = sys.argv[1:]
+    with open(script, encoding="utf-8") as file, open(played, "a", encoding="ascii") as notes:
+        player = Player(Dialogue(notes, session_of(arguments)))
+        try:
+            player.play(json.load(file))
+        except InputEnded:
+            pass
+        except Exception as error:
+            player.fail(f"the agent could not follow its script: {error!r}")

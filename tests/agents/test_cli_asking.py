@@ -1,0 +1,290 @@
+"""An agent's questions in the terminal of whoever started it or attached to it: a real terminal, an agent of ours."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversation_rig import FAKE, INITIALIZE, Rule
+from fake_claude import asked, result
+from optio_bench import OPTIO, PATIENCE, Bench, rest_of, wait_for, wait_until_dead
+
+ALLOWED, DENIED = '"behavior":"allow"', '"behavior":"deny"'
+PROMPT, PLAN_PROMPT, REASON_PROMPT = "e (edit) > ", "(keep planning), n: WHY, r (type the reason) > ", "reason: "
+OVER = Rule('"control_response"', result(), exits=0)
+LONG = "echo begin; " + "echo x; " * 2_000 + "echo end"
+
+
+class Desk(Bench):
+    """A bench with agents on its PATH, and terminals."""
+
+    def agent(self, *asks: dict[str, Any]) -> None:
+        """An agent that asks these, one after the other; with the last answer its work is done."""
+        rules = [Rule('"type":"user"', asks[0], once=True)]
+        rules += [Rule(f'"{each["request_id"]}"', after) for each, after in pairwise(asks)]
+        script = self.cwd.parent / "script"
+        script.write_text(json.dumps({"rules": [INITIALIZE, *rules, OVER]}))
+        programs = self.cwd.parent / "programs"
+        programs.mkdir()
+        program = programs / "claude"
+        said = 'echo "DONE: said" >> "$OPTIO_LOG"'
+        program.write_text(f'#!/bin/sh\n"{sys.executable}" -I -S "{FAKE}" "{script}"\n{said}\n')
+        program.chmod(0o755)
+        self.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    def answers(self) -> list[dict[str, Any]]:
+        """What the agent was answered to its questions."""
+        [spool] = self.state.glob("*/run/1/stdin")
+        told = [json.loads(line) for line in spool.read_text().splitlines()]
+        return [each["response"]["response"] for each in told if each["type"] == "control_response"]
+
+
+class Terminal:
+    """A terminal of its own with the command in it, and a person at it."""
+
+    def __init__(self, bench: Bench, *arguments: str) -> None:
+        self.ours, self._theirs = os.openpty()
+        termios.tcsetwinsize(self._theirs, (24, 80))
+        self.before = termios.tcgetattr(self._theirs)
+        # The first terminal that the leader of a session opens is its own.
+        begin = ["sh", "-c", 'exec <"$0" >"$0" 2>&1; exec "$@"', os.ttyname(self._theirs)]
+        self.process = subprocess.Popen(
+            [*begin, OPTIO, *arguments], cwd=bench.cwd, env=bench.env, start_new_session=True
+        )
+        self.shown = ""
+        self._read = 0
+
+    def until(self, text: str) -> str:
+        """What is shown up to a text, behind what was waited for before, without colours."""
+        deadline = time.monotonic() + PATIENCE
+        while (at := self.shown.find(text, self._read)) < 0:
+            assert select.select([self.ours], [], [], max(0.0, deadline - time.monotonic()))[0], self.shown
+            self.shown += os.read(self.ours, 65536).decode()
+        before, self._read = self.shown[self._read : at], at + len(text)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", before).replace("\r\n", "\n")
+
+    def type(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+    def ended(self) -> int:
+        """The exit status, once it has ended; the rest of what is shown is read meanwhile."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if select.select([self.ours], [], [], 0.1)[0]:
+                self.shown += os.read(self.ours, 65536).decode()
+        while select.select([self.ours], [], [], 0)[0]:
+            self.shown += os.read(self.ours, 65536).decode()
+        return self.process.wait(timeout=PATIENCE)
+
+    def modes(self) -> list[Any]:
+        return termios.tcgetattr(self._theirs)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.ended()
+        os.close(self.ours)
+        os.close(self._theirs)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Desk]:
+    bench = Desk(tmp_path)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for each in opened:
+        each.close()
+
+
+def run_in(terminals: list[Terminal], bench: Desk, *arguments: str) -> Terminal:
+    terminals.append(Terminal(bench, *(arguments or ("run", "--agent", "claude", "Do it."))))
+    return terminals[-1]
+
+
+def test_a_question_is_shown_whole_and_allowed_with_y(bench: Desk, terminals: list[Terminal]) -> None:
+    tricky = LONG + "\x1b[2J\n\u202ersync"
+    bench.agent(asked("q-1", input={"command": tricky, "description": "look"}))
+    terminal = run_in(terminals, bench)
+    shown = terminal.until(PROMPT)
+    assert "permission q-1: Bash\n" in shown
+    assert f"  | {LONG}\\x1b[2J\n  | \\u202ersync\n" in shown
+    terminal.type("y\n")
+    assert terminal.ended() == 0
+    assert [each["behavior"] for each in bench.answers()] == ["allow"]
+    assert terminal.modes() == terminal.before
+
+
+@pytest.mark.parametrize(
+    "typed", [("n: not here\n",), ("r\n", "not here\n"), ("what?\n", "\n", "yy\n", "N: not here\n")]
+)
+def test_a_no_goes_to_the_agent_with_its_reason(bench: Desk, terminals: list[Terminal], typed: tuple[str, ...]) -> None:
+    bench.agent(asked("q-1"))
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    for number, line in enumerate(typed):
+        terminal.type(line)
+        if number < len(typed) - 1:
+            terminal.until(REASON_PROMPT if line == "r\n" else PROMPT)
+    assert terminal.ended() == 0
+    assert bench.answers() == [{"behavior": "deny", "message": "not here"}]
+
+
+def test_questions_are_asked_one_after_the_other_and_what_was_typed_ahead_answers_none(
+    bench: Desk, terminals: list[Terminal]
+) -> None:
+    bench.agent(asked("q-1"), asked("q-2", input={"command": "rm -r x"}))
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("y\ny\ny\n")
+    assert "rm -r x" in terminal.until(PROMPT)
+    terminal.type("n\n")
+    assert terminal.ended() == 0
+    assert [each["behavior"] for each in bench.answers()] == ["allow", "deny"]
+
+
+def test_a_question_that_is_answered_elsewhere_meanwhile_is_asked_no_longer(
+    bench: Desk, terminals: list[Terminal]
+) -> None:
+    bench.agent(asked("q-1"), asked("q-2"))
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("y")  # and no Enter: it must not become the answer to the next question
+    assert bench.run("deny", "q-1", "-m", "no").code == 0
+    terminal.until("question q-1: deny, by pid ")
+    terminal.until("permission q-2: Bash")
+    terminal.until(PROMPT)
+    terminal.type("n\n")
+    assert terminal.ended() == 0
+    assert [each["behavior"] for each in bench.answers()] == ["deny", "deny"]
+
+
+def test_a_withdrawn_question_is_asked_no_longer(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(asked("q-1"))
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("\x03")
+    assert terminal.ended() == 130
+    assert "question q-1 is withdrawn" in terminal.shown
+    assert bench.answers() == []
+    assert terminal.modes() == terminal.before
+
+
+def test_what_runs_may_be_edited(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(asked("q-1", input={"command": "make", "description": "build"}))
+    edit = bench.cwd / "edit"
+    edit.write_text('#!/bin/sh\n[ -e once ] && sed -i s/make/touch/ "$1" && exit\n> once; echo "{" > "$1"\n')
+    edit.chmod(0o755)
+    bench.env["VISUAL"] = str(edit)
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("e\n")
+    assert "is no JSON" in terminal.until(PROMPT)
+    terminal.type("e\n")
+    assert terminal.ended() == 0
+    assert bench.answers() == [{"behavior": "allow", "updatedInput": {"command": "touch", "description": "build"}}]
+
+
+def test_choices_are_answered_by_number_and_in_own_words(bench: Desk, terminals: list[Terminal]) -> None:
+    options = [{"label": "Red", "description": "the red one"}, {"label": "Blue", "description": ""}]
+    parts = [
+        {"question": "Which colour?", "header": "Colour", "multiSelect": False, "options": options},
+        {"question": "Which ones?", "header": "Ones", "multiSelect": True, "options": options},
+        {"question": "Why?", "header": "Why", "multiSelect": False, "options": options},
+    ]
+    bench.agent(asked("q-1", tool_name="AskUserQuestion", input={"questions": parts}))
+    terminal = run_in(terminals, bench)
+    assert "    1  Red: the red one" in terminal.until("to refuse > ")
+    terminal.type("3\n")
+    assert "2 choices" in terminal.until("to refuse > ")
+    terminal.type("2\n")
+    assert "Which ones?" in terminal.until("to refuse > ")
+    terminal.type("1, 2\n")
+    assert "Why?" in terminal.until("to refuse > ")
+    terminal.type("I like it\n")
+    assert terminal.ended() == 0
+    answers = {"Which colour?": "Blue", "Which ones?": "Red, Blue", "Why?": "I like it"}
+    assert bench.answers() == [{"behavior": "allow", "updatedInput": {"questions": parts, "answers": answers}}]
+
+
+def test_a_plan_is_approved_or_planned_on(bench: Desk, terminals: list[Terminal]) -> None:
+    plan = {"tool_name": "ExitPlanMode", "input": {"plan": "First\nthen"}}
+    bench.agent(asked("q-1", **plan), asked("q-2", **plan))
+    terminal = run_in(terminals, bench)
+    assert "  | First\n  | then\n" in terminal.until(PLAN_PROMPT)
+    terminal.type("n\n")
+    terminal.until(PLAN_PROMPT)
+    terminal.type("y\n")
+    assert terminal.ended() == 0
+    first, second = bench.answers()
+    assert (first["behavior"], "Keep planning" in first["message"]) == ("deny", True)
+    assert second["behavior"] == "allow"
+
+
+def test_who_attaches_is_asked_and_who_leaves_an_answer_open_may_go(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(asked("q-1"))
+    session = bench.run("run", "--detach", "--agent", "claude", "Do it.").out.strip()
+    first = run_in(terminals, bench, "attach", session)
+    first.until(PROMPT)
+    first.type("\x04")
+    first.until("left open; to answer it: optio approve q-1")
+    second = run_in(terminals, bench, "attach", session)
+    second.until(PROMPT)
+    first.type("\x03")
+    assert first.ended() == 130
+    second.type("y\n")
+    assert second.ended() == 0
+    assert [each["behavior"] for each in bench.answers()] == ["allow"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_without_a_terminal_or_for_a_program_a_question_waits(
+    bench: Desk, terminals: list[Terminal], options: tuple[str, ...]
+) -> None:
+    bench.agent(asked("q-1"))
+    arguments = ("run", *options, "--agent", "claude", "Do it.")
+    if options:
+        terminal = run_in(terminals, bench, *arguments)
+        terminal.until('"question.asked"')
+        terminal.type("y\n")
+    else:
+        running = bench.start_optio(*arguments)
+    [waiting] = wait_for(lambda: bench.run("permissions", "--json").events, "the question")
+    assert waiting["id"] == "q-1"
+    assert bench.run("approve", "q-1").code == 0
+    if options:
+        assert terminal.ended() == 0
+        assert "allow?" not in terminal.shown
+    else:
+        out, _ = rest_of(running)
+        assert running.returncode == 0
+        assert "allow?" not in out
+    assert len(bench.answers()) == 1
+
+
+def test_a_terminal_that_is_closed_during_a_question_leaves_it_open(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(asked("q-1"))
+    terminal = run_in(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.process.send_signal(signal.SIGHUP)
+    assert terminal.ended() == 130
+    [waiting] = bench.run("permissions", "--json").events
+    driver = bench.driver(waiting["session"])
+    assert bench.run("approve", "q-1").code == 0
+    wait_until_dead(driver)
+    assert len(bench.answers()) == 1
