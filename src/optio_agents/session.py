@@ -253,8 +253,7 @@ class Session:
             )
             if conversation is None:
                 # Nothing is ever sent to it: a program that reads its stdin must not wait for that.
-                with suppress(JobGone):  # it may be over already, and have removed its directory
-                    await job.close_stdin()
+                await _give_no_input(job)
         except (StartFailed, ValueError) as error:
             outcome = OutcomeDocument(outcome="failed", reason=f"the program could not be started: {error}")
             await _end_unstarted(writer, outcome)
@@ -393,6 +392,17 @@ class Session:
     def events(self, after: int = 0) -> AsyncGenerator[Record]:
         """Everything that has happened behind number `after`, then what happens; ends with the session."""
         return follow_history(self._writer.store, self.id, after)
+
+
+async def _give_no_input(job: Job) -> None:
+    try:
+        await job.close_stdin()
+    except JobGone:
+        return  # it is over already, and has removed its directory
+    except NotOwner as error:
+        if error.owner:
+            raise
+        # It is just removing it, and nobody else can have become the owner yet.
 
 
 async def _end_unstarted(writer: JournalWriter, outcome: OutcomeDocument) -> None:

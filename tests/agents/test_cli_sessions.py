@@ -17,7 +17,8 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe"
 ENDS = {
     "done": (LOG + "say 'DONE: well'", 0),
     "failed": (LOG + "say 'ERROR: no disk'", 1),
-    "lost": ('rm -rf "${OPTIO_LOG%/*}"', 3),
+    # Not at once: a directory that goes while the start looks at it is a failed start to whoever started it.
+    "lost": ('sleep 0.5; rm -rf "${OPTIO_LOG%/*}"', 3),
 }
 
 
