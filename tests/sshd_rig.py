@@ -106,6 +106,14 @@ def sshd(directory: Path, *, user: str | None = None, settings: str = "") -> Ite
         )
     finally:
         os.kill(pid, signal.SIGTERM)
+        _wait_until_it_let_go_of(directory)
+
+
+def _wait_until_it_let_go_of(directory: Path) -> None:
+    # It removes its pid file when it ends: whoever removes the directory meanwhile finds a file less than was listed.
+    deadline = time.monotonic() + 10
+    while (directory / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _pid_of(directory: Path) -> int:

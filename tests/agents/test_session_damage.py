@@ -21,7 +21,7 @@ from optio_agents.events import DriverChanged, Notice, Record, Status
 from optio_agents.journal import OutcomeDocument
 from optio_agents.journal.lease import LEASE_TTL, RENEW_EVERY
 from optio_agents.journal.sqlite.store import open_sqlite
-from optio_agents.replies import RETRY_EVERY
+from optio_agents.outgoing import RETRY_EVERY
 from optio_agents.session import Session
 from optio_host.errors import HostError
 from optio_host.host import RunResult

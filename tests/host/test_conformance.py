@@ -46,13 +46,7 @@ def open_directory() -> Iterator[Path]:
     directory = tempfile.mkdtemp(prefix="optio-conformance-", dir="/tmp")
     os.chmod(directory, 0o755)
     yield Path(directory)
-    shutil.rmtree(directory, onerror=missing_is_fine)
-
-
-def missing_is_fine(_: object, path: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
-    """A connection's sshd may still be taking its files away."""
-    if not isinstance(raised[1], FileNotFoundError):
-        raise raised[1]
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,21 @@ from ..errors import AgentRefused, AgentSilent
 from ..events import Notice
 from ..journal import ConversationDocument, Deliverable, Outbox, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
+from ..outgoing import OutgoingStream
 from ..redaction import redacted_json
 from .compose import user_line
 from .contract import ConversationClosed, PermissionDecision
 from .control import Answered, Unanswered
 from .dialogue import Dialogue, Heard
 from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
-from .input import STDIN, AgentInput
 from .listening import Output
 from .messages import JsonMap
 from .questions import Questions, Settled, TooLate
 from .turns import Turns
 from .waiting import Waiting
+
+STDIN = "stdin"
+"""Name of the stream in the outbox, and of its spool. Only whole lines go there."""
 
 STDOUT = "stdout"
 """Name of the cursor in the journal that says how far the agent was heard."""
@@ -69,7 +72,7 @@ class Exchange:
     def __init__(self, job: Job, writer: JournalWriter, snapshot: Snapshot, clock: Clock) -> None:
         stands = writer.record.conversation or ConversationDocument(dialect="claude")
         sent = snapshot.outbox.get(STDIN, Outbox())
-        self.input = AgentInput(job, writer, sent, clock)
+        self.input = OutgoingStream(STDIN, STDIN, "the agent could not be told", job, writer, sent, clock)
         self.over = False
         self.program_ended = False
         self.last_turn: TurnEnded | None = None

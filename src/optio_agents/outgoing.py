@@ -1,4 +1,4 @@
-"""The way to the agent's stdin: every byte is in the journal before it leaves, and arrives once, whole lines only."""
+"""What is sent to the program through a file: every byte is in the journal before it leaves, and arrives once."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,29 +10,35 @@ from optio_host.errors import HostError
 from optio_host.job import Job
 from optio_host.job_errors import InputClosed, InputConflict, JobGone, NotOwner
 
-from ..events import Notice
-from ..journal import Outbox, Outgoing
-from ..journal_writer import JournalWriter, Said
-from ..patience import until_reached
-
-STDIN = "stdin"
-"""Name of the stream in the outbox, and of its spool."""
+from . import seams
+from .events import Notice
+from .journal import Outbox, Outgoing
+from .journal_writer import JournalWriter, Said
+from .patience import until_reached
 
 RETRY_EVERY = 5.0
 """Seconds until bytes that could not be written are tried again: the disk may be full."""
 
 
-class AgentInput:
-    """The stdin of one agent. Whoever adds to it holds a lock from `pieces` to `committed`.
+class OutgoingStream:
+    """One file that only the owner of the session writes. Whoever adds to it holds a lock from `pieces` to `committed`.
 
     Parameters:
+        name: of the stream in the outbox.
+        spool: the file, relative to the run directory.
+        failure: what a person is told when bytes cannot be written.
         job: the run, whose owner may write.
         writer: the journal.
         outbox: what the journal says was to be sent, and how much of it is known to have arrived.
         clock: time, for tests.
     """
 
-    def __init__(self, job: Job, writer: JournalWriter, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, name: str, spool: str, failure: str, job: Job, writer: JournalWriter, outbox: Outbox, clock: Clock
+    ) -> None:
+        self._name = name
+        self._spool = spool
+        self._failure = failure
         self._job = job
         self._writer = writer
         self._acknowledged = outbox.acknowledged
@@ -46,11 +52,11 @@ class AgentInput:
     @property
     def acknowledged(self) -> dict[str, int]:
         """How much is known to have arrived, for the next commit."""
-        return {STDIN: self._acknowledged}
+        return {self._name: self._acknowledged}
 
     def pieces(self, lines: Sequence[bytes]) -> list[Outgoing]:
         """Lines as what is to be committed."""
-        return [Outgoing(STDIN, self._end, b"".join(lines))] if lines else []
+        return [Outgoing(self._name, self._end, b"".join(lines))] if lines else []
 
     def committed(self, pieces: Sequence[Outgoing]) -> None:
         """They are in the journal: they may leave now."""
@@ -67,10 +73,9 @@ class AgentInput:
             await self._written.wait()
 
     async def run(self) -> None:
-        """Write what is committed, in order, until the agent takes no more.
+        """Write what is committed, in order, until the program takes no more.
 
-        Raises NotOwner, and InputConflict when somebody else has written to the spool: what the agent was told is not
-        what we said.
+        Raises NotOwner, and InputConflict when somebody else has written to the file.
         """
         try:
             while True:
@@ -82,7 +87,7 @@ class AgentInput:
                 except (NotOwner, InputConflict):
                     raise
                 except HostError as error:
-                    await self._writer.commit(Said(Notice(f"the agent could not be told, it is tried again: {error}")))
+                    await self._writer.commit(Said(Notice(f"{self._failure}, it is tried again: {error}")))
                     await self._clock.sleep(RETRY_EVERY)
                     continue
                 await self._queued.wait()
@@ -91,8 +96,11 @@ class AgentInput:
             self._written.set()
 
     async def _write(self) -> None:
+        # The same bytes go to the same place, however often this is repeated.
         while self._pending:
             piece = self._pending[0]
-            self._acknowledged = await self._job.append(piece.offset, piece.data)
+            seams.reached("before append")
+            self._acknowledged = await self._job.append(piece.offset, piece.data, spool=self._spool)
+            seams.reached("appended")
             self._pending.popleft()
             self._written.set()
