@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, get_args
 
+from optio_host.cursor import Cursor
+
 from .conversation.events import ConversationEvent
 
 Source = Literal["session", "log", "hook", "agent"]
@@ -243,6 +245,49 @@ _BY_TYPE: dict[str, type[SessionEvent]] = {kind.type: kind for kind in get_args(
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event of a conversation comes from.
+
+    Attributes:
+        turn: id of the message that the agent was answering; None when it was none, or that is not known.
+        synthetic: these are no words of the model: the agent says what went wrong.
+        raw: where in the agent's output the message begins that it was made from, byte for byte: `output` of the
+            conversation reads on from there.
+    """
+
+    turn: str | None = None
+    synthetic: bool = False
+    raw: Cursor | None = None
+
+    def to_data(self) -> dict[str, object]:
+        """What of it there is, for the JSON form and for the journal."""
+        data: dict[str, object] = {} if self.turn is None else {"turn": self.turn}
+        if self.synthetic:
+            data["synthetic"] = True
+        if self.raw is not None:
+            data["raw"] = {"file": self.raw.file, "offset": self.raw.offset, "check": self.raw.check}
+        return data
+
+    @staticmethod
+    def of_data(data: Mapping[str, object]) -> "Origin":
+        """What `to_data` has made, among other things."""
+        turn = data.get("turn")
+        return Origin(turn if isinstance(turn, str) else None, data.get("synthetic") is True, _cursor(data.get("raw")))
+
+
+def _cursor(value: object) -> Cursor | None:
+    match value:
+        case {"file": str(file), "offset": int(offset), "check": int(check)}:
+            return Cursor(file, offset, check)
+        case _:
+            return None
+
+
+NO_ORIGIN = Origin()
+ORIGIN_FIELDS = frozenset(each.name for each in fields(Origin))
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One event as it stands in the history of its session.
 
@@ -252,6 +297,7 @@ class Record:
         session: the session's id.
         source: who said it; see `Source`.
         event: what was said.
+        origin: where it comes from, when the agent said it in a conversation.
     """
 
     seq: int
@@ -259,6 +305,7 @@ class Record:
     session: str
     source: str
     event: SessionEvent
+    origin: Origin = NO_ORIGIN
 
     def to_json(self) -> str:
         """One line of the JSON form, without a line end."""
@@ -268,6 +315,7 @@ class Record:
                 "time": rfc3339(self.time),
                 "session": self.session,
                 "source": self.source,
+                **self.origin.to_data(),
                 "type": self.event.type,
                 "data": event_data(self.event),
             },
@@ -279,13 +327,17 @@ def event_from(kind: str, data: Mapping[str, object]) -> SessionEvent:
     """The event behind a type and its `data`. What this version does not know comes as `Other`."""
     known = _BY_TYPE.get(kind)
     if known is None:
-        return Other(kind, data)
+        return _other(kind, data)
     values = {name: data[name] for name in _FIELDS[known] if name in data}
     make: Callable[..., SessionEvent] = known
     try:
         return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except TypeError:
-        return Other(kind, data)
+        return _other(kind, data)
+
+
+def _other(kind: str, data: Mapping[str, object]) -> Other:
+    return Other(kind, {name: value for name, value in data.items() if name not in ORIGIN_FIELDS})
 
 
 def event_data(event: SessionEvent) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
-from .events import Missing, Record, SessionEnded, event_from
+from .events import Missing, Origin, Record, SessionEnded, event_from
 from .journal import Page, Store
 
 
@@ -52,4 +52,5 @@ def _records(session: str, page: Page) -> Iterator[Record]:
     if page.gap is not None:
         yield Record(page.gap.last, 0.0, session, "session", Missing(page.gap.first, page.gap.last))
     for event in page.events:
-        yield Record(event.seq, event.time, session, event.source, event_from(event.type, event.data))
+        said = event_from(event.type, event.data)
+        yield Record(event.seq, event.time, session, event.source, said, Origin.of_data(event.data))

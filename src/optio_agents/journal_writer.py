@@ -9,7 +9,7 @@ from optio_host.clock import Clock
 from optio_host.cursor import Cursor
 
 from . import seams
-from .events import SessionEvent, Source, event_data
+from .events import NO_ORIGIN, Origin, SessionEvent, Source, event_data
 from .journal import (
     Batch,
     Deliverable,
@@ -34,11 +34,13 @@ class Said:
         event: what happened.
         source: who says so.
         event_id: the same whenever the same line of a stream is read again; "" for what was read from no stream.
+        origin: where it comes from, when the agent said it in a conversation.
     """
 
     event: SessionEvent
     source: Source = "session"
     event_id: str = ""
+    origin: Origin = NO_ORIGIN
 
 
 class JournalWriter:
@@ -118,7 +120,8 @@ class JournalWriter:
         return changed.model_copy(update={"outcome": outcome})
 
     def _new_event(self, said: Said) -> NewEvent:
-        data = {name: redacted_json(self.redact, value) for name, value in event_data(said.event).items()}
+        stored = {**event_data(said.event), **said.origin.to_data()}
+        data = {name: redacted_json(self.redact, value) for name, value in stored.items()}
         now = self._clock.time()
         if said.event_id:
             return NewEvent(said.event.type, data, now, said.source, said.event_id)

@@ -1,5 +1,7 @@
 """What a conversation promises whatever the agent, its handlers and its listeners do."""
 
+import json
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from optio_agents.conversation.questions import Settled, TooLate
 from optio_agents.conversation.subscribers import CutOff
 from optio_agents.errors import AgentRefused, AgentSilent, StoreFull
 from optio_agents.journal import OutcomeDocument
+from optio_host.cursor import START
 from optio_host.errors import HostError
 from optio_host.job import Job
 
@@ -68,6 +71,38 @@ def test_ask_returns_the_turn_that_answered(rig: ConversationRig) -> None:
         async with rig.talking(rig.agent(HELLO)) as talking:
             turn = await talking.conversation.ask("hi")
             assert (turn.text, turn.reason, turn.is_error) == ("Hello.", "completed", False)
+
+    run(body)
+
+
+def test_every_event_says_which_turn_it_is_of_and_where_its_bytes_are(rig: ConversationRig) -> None:
+    started = {"type": "command_lifecycle", "command_uuid": "ID", "state": "started"}
+    words = {"type": "assistant", "message": {"content": [{"type": "text", "text": "No such model."}]}}
+    wrong = {**words, "error": "unknown", "is_api_error_message": True}
+    unasked = result("Done in the background.", user_message_uuids=[])
+
+    async def body() -> None:
+        agent = rig.agent(Rule(USER, started, words, "no message\n", wrong, result("Hello."), words, unasked))
+        async with rig.talking(agent) as talking:
+            turn = (await talking.conversation.ask("hi")).ids[0]
+            await rig.until_event(talking.session.id, "turn.ended", 2)
+            records = [each for each in await rig.history(talking.session.id) if each.source == "agent"]
+            assert [(each.event.type, each.origin.turn, each.origin.synthetic) for each in records] == [
+                ("turn.started", turn, False),
+                ("agent.text", turn, False),
+                ("agent.unparsed", turn, False),
+                ("agent.text", turn, True),
+                ("turn.ended", turn, False),
+                ("agent.text", None, False),
+                ("turn.ended", None, False),
+            ]
+            for record, message in zip(records, [started, words, None, wrong, None, words, unasked], strict=True):
+                if message is not None:
+                    async with aclosing(talking.conversation.output(record.origin.raw or START)) as messages:
+                        raw, _ = await anext(messages)
+                    assert raw == {**message, **({"command_uuid": turn} if message is started else {})}
+            said = json.loads(records[3].to_json())
+            assert (said["turn"], said["synthetic"], said["raw"]["offset"] > 0) == (turn, True, True)
 
     run(body)
 

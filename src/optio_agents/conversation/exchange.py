@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import anyio
 
 from optio_host.clock import Clock
-from optio_host.cursor import Cursor
+from optio_host.cursor import START, Cursor
 from optio_host.host import FileReset
 from optio_host.job import Job
 
 from ..errors import AgentRefused, AgentSilent
-from ..events import Notice
+from ..events import Notice, Origin
 from ..journal import ConversationDocument, Deliverable, Outbox, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..outgoing import OutgoingStream
@@ -22,7 +22,7 @@ from .control import Answered, Unanswered
 from .dialogue import Dialogue, Heard
 from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
 from .listening import Output
-from .messages import JsonMap
+from .messages import JsonMap, Spoke
 from .questions import Questions, Settled, TooLate
 from .turns import Turns
 from .waiting import Waiting
@@ -82,6 +82,7 @@ class Exchange:
         questions = Questions(snapshot.questions)
         self._dialogue = Dialogue(Turns(stands.pending), questions, writer.redact, stands.agent_session)
         self._deny_after = stands.deny_after
+        self._heard_to = snapshot.cursors.get(STDOUT, START)
         self._new = not sent.end
         self._prompt = stands.prompt
         self._reminder = stands.reminder
@@ -215,10 +216,14 @@ class Exchange:
                     reset = f"the agent's output was {output.message.reason}; it is read from its beginning"
                     said.append(Said(Notice(reset)))
                 else:
+                    turn = self._dialogue.turns.current
                     heard = self._dialogue.hear(output.message, now)
+                    synthetic = isinstance(output.message, Spoke) and output.message.api_error is not None
+                    origin = Origin(turn or self._dialogue.turns.current, synthetic, self._heard_to)
                     place = f"{STDOUT}-{output.cursor.file}-{output.cursor.offset}-{output.cursor.check:08x}"
-                    said += [Said(event, "agent", f"{place}-{at}") for at, event in enumerate(heard.events)]
+                    said += [Said(event, "agent", f"{place}-{at}", origin) for at, event in enumerate(heard.events)]
                 each_heard.append(heard)
+                self._heard_to = output.cursor
             lines = [line for heard in each_heard for line in heard.lines]
             questions = {each.id: each for heard in each_heard for each in heard.questions}
             self._note_turns(each_heard)

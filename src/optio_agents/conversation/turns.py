@@ -61,6 +61,16 @@ class Turns:
         """Whether any message has no answer yet."""
         return bool(self._open)
 
+    @property
+    def current(self) -> str | None:
+        """The message that the agent is answering, as far as it tells; None: none, as in a turn nobody asked for."""
+        for state in ("started", "completed"):
+            for send, standing in self._open.items():
+                if standing == state:
+                    return send
+        tells_nothing = set(self._open.values()) == {"sent"}
+        return next(iter(self._open)) if tells_nothing else None
+
     def sent(self, send: str) -> None:
         """A message goes out. Sent again, it is the same message."""
         self._open.setdefault(send, "sent")
