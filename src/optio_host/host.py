@@ -244,6 +244,13 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 """Bytes kept of each output stream of a command unless the caller says otherwise: half from the head, half the tail."""
 
 
+TERMINATE_GRACE = 5.0
+"""Seconds between TERM and KILL in `terminate_subprocess`, as published."""
+
+KILL_GRACE = 2.0
+"""Seconds between TERM and KILL for a command that timed out or whose caller was cancelled."""
+
+
 class RunsCommands(Protocol):
     """A host whose `run_command` takes input and holds limits."""
 

@@ -14,13 +14,11 @@ Every act is one command on the host that compares the owner file with this job'
 driver that lost its lease gets `NotOwner` and has changed nothing.
 """
 
-import re
 import secrets
 import signal
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from shlex import quote
 from typing import Protocol, assert_never
 
 import anyio
@@ -29,7 +27,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .errors import HostError
 from .host import FollowsFiles, RunsCommands
 from .job_errors import InputClosed, JobGone
-from .job_shell import Answers, act, ask, assignments, farside
+from .job_shell import Answers, act, ask, assignments, exports, farside
 from .job_state import (
     Ended,
     Ending,
@@ -147,7 +145,6 @@ class Job:
             check=str(limits.check_every),
             grace=str(limits.grace),
         )
-        environment = "".join(f"export {name}={quote(value)}\n" for name, value in (env or {}).items())
         script = assignments(
             dir=rundir,
             run="",
@@ -157,7 +154,7 @@ class Job:
             cwd=cwd,
             settings=settings,
             command=command,
-            environment=environment,
+            environment=exports(env or {}),
             supervise=farside("processes", "supervise"),
         )
         script = "_umask=$(umask)\n" + farside("processes", "act", "index", "start") + script + "start\n"
@@ -306,8 +303,6 @@ class Job:
 
 _KEEP = "surrogateescape"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
 
 def _check(rundir: str, command: str, cwd: str, env: Mapping[str, str]) -> None:
     for path in (rundir, cwd):
@@ -315,8 +310,5 @@ def _check(rundir: str, command: str, cwd: str, env: Mapping[str, str]) -> None:
             raise ValueError(f"{path!r}: a run is given absolute paths")
     if len(command.encode(errors=_KEEP)) > LONGEST_COMMAND:
         raise ValueError(f"the command is longer than {LONGEST_COMMAND} bytes; put it into a script on the host")
-    for name in env:
-        if not _NAME.match(name):
-            raise ValueError(f"{name!r}: not a name that a shell can export")
     if any("\0" in text for text in (rundir, command, cwd, *env.values())):
         raise ValueError("a path, a command or a value of the environment contains a NUL")

@@ -1,5 +1,7 @@
 """One way to act on a run: a command of `farside/*.sh` on its host, and its answer. The same on every kind of host."""
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from shlex import quote
@@ -21,8 +23,12 @@ Answers = list[tuple[str, str]]
 
 @cache
 def farside(*names: str) -> str:
-    """The text of scripts in `farside/`, one behind the other."""
-    return "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in names)
+    """The text of scripts in `farside/`, one behind the other, without comments and blank lines."""
+    text = "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in names)
+    # A shell reads its script from a pipe byte by byte: what it need not read is left out.
+    return "".join(
+        line for line in text.splitlines(keepends=True) if line.strip() and not line.lstrip().startswith("#")
+    )
 
 
 async def act(
@@ -76,6 +82,17 @@ async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input:
 def assignments(**values: str) -> str:
     """Shell assignments, a line each; the names get the "_" that all names of the scripts begin with."""
     return "".join(f"_{name}={quote(value)}\n" for name, value in values.items())
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def exports(env: Mapping[str, str]) -> str:
+    """Shell lines that put variables into the environment. ValueError for a name that a shell cannot export."""
+    for name in env:
+        if not _NAME.match(name):
+            raise ValueError(f"{name!r}: not a name that a shell can export")
+    return "".join(f"export {name}={quote(value)}\n" for name, value in env.items())
 
 
 def arguments(call: str, *words: object) -> str:

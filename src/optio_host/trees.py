@@ -1,6 +1,7 @@
 """Copying a directory: what there is on both sides, and what has to be done about it. Pure."""
 
 import posixpath
+import stat
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,13 @@ from .errors import FileRefused
 from .restore import leads_out
 
 Kind = Literal["file", "directory", "link", "other"]
+
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+
+
+def kind_of(mode: int) -> Kind:
+    """What has this st_mode."""
+    return _KINDS.get(stat.S_IFMT(mode), "other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Failed promises show their values, as tests do."""
+"""What tests of hosts have in common. Failed promises show their values, as tests do."""
 
 from collections.abc import Awaitable, Callable
 
@@ -27,3 +27,9 @@ def run(run: Run, request: pytest.FixtureRequest) -> Run:
         run(disconnecting)
 
     return runner
+
+
+@pytest.fixture
+def a_session_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command shares a login with others, however slow it is."""
+    monkeypatch.setattr("optio_host.ssh.shell.SLOW_LOGIN", 1000.0)

@@ -206,6 +206,11 @@ async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], what:
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def content(path: Path) -> str:
+    """What is in a file; nothing while it is not there."""
+    return path.read_text() if path.exists() else ""
+
+
 async def until_stdout(job: Job, text: str) -> None:
     await until(lambda: text in Path(job.stdout_path).read_text(errors="replace"), f"{text!r} in stdout")
 

@@ -34,7 +34,7 @@ each_promise = pytest.mark.parametrize("promise", HOST_PROMISES, ids=lambda prom
 @pytest.fixture(autouse=True)
 def short_graces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("optio_host.local.host.TERMINATE_GRACE", 0.3)
-    monkeypatch.setattr("optio_host.local.process.GRACE", 0.3)
+    monkeypatch.setattr("optio_host.local.process.KILL_GRACE", 0.3)
     monkeypatch.setattr("optio_host.ssh.host.TERMINATE_GRACE", 0.3)
     monkeypatch.setattr("optio_host.ssh.command.KILL_GRACE", 0.3)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

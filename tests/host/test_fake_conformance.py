@@ -11,7 +11,7 @@ from optio_host.testing.fake import FakeHost
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
-TASK = "/work/task dir's"
+TASK = "/srv/task dir's"
 
 
 class Inside:

@@ -587,12 +587,12 @@ def test_what_is_no_file_cannot_be_followed(run: Run, host: FakeHost) -> None:
 
 def test_hosts_on_one_machine_share_it(run: Run, host: FakeHost) -> None:
     async def body() -> None:
-        other = host.at("/work/other")
+        other = host.at("/srv/other")
         await other.setup_workdir()
-        assert host.files.node("/work/other/workdir").mode == 0o700
+        assert host.files.node("/srv/other/workdir").mode == 0o700
         await other.remove_file(f"{other.workdir}/missing")
         await other.cleanup_taskdir(False)
-        assert host.files.listing("/work") == ["task"]
+        assert host.files.listing("/srv") == ["task"]
         assert await other.resolve_host_home() == "/home/user"
 
     run(body)

@@ -21,11 +21,12 @@ from job_rig import shells_here
 from optio_host import cursor
 from optio_host.farside import reader as far
 from optio_host.following import NOT_REGULAR, Look
+from optio_host.job_shell import farside
 from optio_host.ssh import frames
 from optio_host.ssh.frames import Alive, Frame, FrameReader, Looked, Refused, Synced
 
 SOURCE = (files("optio_host") / "farside" / "reader.py").read_text()
-SHELL = (files("optio_host") / "farside" / "reader.sh").read_text()
+SHELL = farside("reader")
 
 
 class Far:

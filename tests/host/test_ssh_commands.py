@@ -104,6 +104,8 @@ def test_variables_arrive_whole_and_show_in_no_list_of_processes(
             assert "s3cr3t" not in Path(host.workdir, "list").read_text()
             with pytest.raises(ValueError, match="not a name"):
                 await host.run_command("true", env={"A B": "1"})
+            with pytest.raises(ValueError, match="not a name"):
+                await host.launch_subprocess("true", env={"A B": "1"})
 
     run(body)
 

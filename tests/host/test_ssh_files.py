@@ -7,7 +7,6 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from importlib.resources import files
 from pathlib import Path
 
 import anyio
@@ -17,7 +16,7 @@ from job_rig import shells_here
 from test_ssh_trees import SHELLS, far
 
 from optio_host.errors import FileRefused, LinkLost, TransferFailed
-from optio_host.job_shell import arguments, assignments
+from optio_host.job_shell import arguments, assignments, farside
 from optio_host.local.files import ALREADY_UP_TO_DATE
 from optio_host.ssh import get, put
 from optio_host.ssh.link import Link
@@ -543,7 +542,7 @@ def test_a_put_that_is_cancelled_leaves_nothing_over_there(run: Run, tmp_path: P
 
 @pytest.mark.parametrize("shell", shells_here())
 def test_a_link_lost_before_the_first_answer_leaves_no_part(tmp_path: Path, shell: str) -> None:
-    script = "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in ("files", "put"))
+    script = farside("files", "put")
     script += assignments(
         target=str(tmp_path / "new"), parent=str(tmp_path), name="new", part=".new.optio-part", keep="", nonce="n"
     )

@@ -48,6 +48,12 @@ sum_of() {
     [ "$_sum" != none ] || refuse no-sha256
 }
 
+# room BYTES: is there room here for so many? Some file systems do not tell.
+room() {
+    _free=$(df -Pk . 2>/dev/null | sed -n '$s/.* \([0-9][0-9]*\)  *[0-9-]*%.*/\1/p')
+    [ -z "$_free" ] || [ $((_free * 1024)) -ge "$1" ] || refuse full $((_free * 1024))
+}
+
 # resolve PATH: sets _at to where it leads, symbolic links followed; what does not exist is taken as it stands.
 # False when links lead in a circle or a directory on the way may not be entered (_why).
 resolve() {

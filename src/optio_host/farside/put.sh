@@ -43,12 +43,6 @@ receive() {
     answer done "$_sum"
 }
 
-# room BYTES: is there room for so many? Some file systems do not tell.
-room() {
-    _free=$(df -Pk . 2>/dev/null | sed -n '$s/.* \([0-9][0-9]*\)  *[0-9-]*%.*/\1/p')
-    [ -z "$_free" ] || [ $((_free * 1024)) -ge "$1" ] || refuse full $((_free * 1024))
-}
-
 # begin SIZE: the part, empty or as an earlier copy of the same bytes left it.
 begin() {
     _have=0

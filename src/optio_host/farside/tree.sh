@@ -80,8 +80,7 @@ sums() {
 # its last member is the file COMMIT, without which only a part of it came. What is not moved on goes when this ends.
 unpack() {
     mkdir -p -- "$1" && cd -P -- "$1" || refuse failed
-    _free=$(df -Pk . 2>/dev/null | sed -n '$s/.* \([0-9][0-9]*\)  *[0-9-]*%.*/\1/p')
-    [ -z "$_free" ] || [ $((_free * 1024)) -ge "$4" ] || refuse full $((_free * 1024))
+    room "$4"
     _staging=./$2
     mkdir -m 700 "$_staging" && mkdir -m 700 "$_staging/new" "$_staging/old" || refuse failed
     trap clear_staging EXIT

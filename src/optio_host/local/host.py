@@ -10,7 +10,16 @@ import anyio
 from ..clock import SYSTEM_CLOCK, Clock
 from ..cursor import START, Cursor
 from ..errors import HostError
-from ..host import OUTPUT_LIMIT, EndOfWriting, Followed, ProcessHandle, ProgressCallback, RunResult, Source
+from ..host import (
+    OUTPUT_LIMIT,
+    TERMINATE_GRACE,
+    EndOfWriting,
+    Followed,
+    ProcessHandle,
+    ProgressCallback,
+    RunResult,
+    Source,
+)
 from ..lines import DEFAULT_LINE_LIMIT
 from ..tail import as_text
 from . import files, stream
@@ -20,9 +29,6 @@ from .watcher import Watcher
 
 if TYPE_CHECKING:
     from ..trees import TreeCopy
-
-TERMINATE_GRACE = 5.0
-"""Seconds between TERM and KILL in `terminate_subprocess`, as published."""
 
 
 class LocalHost:

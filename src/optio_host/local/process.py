@@ -12,13 +12,10 @@ import anyio
 from .. import outcome as outcomes
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ProcessesSurvived
-from ..host import RunResult
+from ..host import KILL_GRACE, RunResult
 from ..limited import HeadTail
 from .pipes import PipeReader, PipeWriter
 from .tree import RUN_TAG, Root, end_tree, identify, members
-
-GRACE = 2.0
-"""Seconds between TERM and KILL for a command that timed out or whose caller was cancelled."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a command where the environment has none."""
@@ -173,7 +170,7 @@ async def run_to_end(
                 tasks.cancel_scope.cancel()
     finally:
         if child.process.returncode is None:
-            await child.process.end(grace=GRACE, clock=clock)
+            await child.process.end(grace=KILL_GRACE, clock=clock)
         # What it wrote before its end is in the pipes by now; this never waits for whoever else holds them.
         _keep_rest(child.stdout, out)
         _keep_rest(child.stderr, err)

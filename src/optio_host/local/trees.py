@@ -15,11 +15,9 @@ from ..errors import FileRefused, TransferFailed
 from ..host import ProgressCallback
 from ..progress import CopyProgress
 from ..steps import in_threads
-from ..trees import Entry, Kind, Listing, Plan, TreeCopy, compare, same_size
+from ..trees import Entry, Listing, Plan, TreeCopy, compare, kind_of, same_size
 from .files import ALREADY_UP_TO_DATE, remove_tree
 from .part import PART_SUFFIX
-
-_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 
 async def copy_tree(
@@ -182,7 +180,7 @@ def sha256_of(path: str) -> str:
 def _entry(each: "os.DirEntry[str]") -> Entry | None:
     try:
         seen = each.stat(follow_symlinks=False)
-        kind = _KINDS.get(stat.S_IFMT(seen.st_mode), "other")
+        kind = kind_of(seen.st_mode)
         target = os.readlink(each.path) if kind == "link" else ""
     except FileNotFoundError:
         return None  # removed since its directory was listed

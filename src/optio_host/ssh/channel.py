@@ -10,7 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from signal import Signals
 
 import anyio
 import asyncssh
@@ -20,6 +20,7 @@ from ..limited import HeadTail
 from ..outcome import Exited, Lost, Signalled, describe, from_returncode
 from .noise import NoiseCut
 from .opening import opening
+from .pipe import Pipe
 
 BUFFERED = 4 * 1024 * 1024
 """Bytes of output that are held while nobody reads; then the far side has to wait."""
@@ -43,11 +44,6 @@ SETTLE_SECONDS = 10.0
 
 CLOSE_SECONDS = 5.0
 """How long the host may take to agree that a channel is closed. Its slot there is free only then."""
-
-_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13, "ALRM": 14}
-_SIGNALS |= {"TERM": 15, "USR1": 10, "USR2": 12}
-"""Names of RFC 4254, section 6.10; the numbers are those of Linux. OpenSSH sends other signals as NAME@openssh.com or
-with the number in the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +79,6 @@ class _Stream:
     def end(self) -> None:
         self.ended = True
         self.changed.set()
-
-
-class Pipe(Protocol):
-    """What carries a command's bytes: a channel of asyncssh, or a part of a `Shell`. The names are asyncssh's."""
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes for its stdin."""
-        ...
-
-    def write_eof(self) -> None:
-        """End of its stdin."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Let it wait with its output."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Let it go on."""
-        ...
-
-    def is_closing(self) -> bool:
-        """Nothing can be written any more."""
-        ...
-
-    def abort(self) -> None:
-        """Let go of it."""
-        ...
 
 
 class Channel(asyncssh.SSHClientSession[bytes]):
@@ -195,10 +163,10 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._ended.set()
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        """asyncssh: a signal ended it."""
+        """asyncssh: a signal ended it: one of RFC 4254, section 6.10, NAME@DOMAIN, or one with a number in its name."""
         name = signal.partition("@")[0]
         number = re.search(r"\d+", name)
-        self.exited(-(_SIGNALS.get(name) or (int(number.group()) if number else 0)))
+        self.exited(-(Signals.__members__.get(f"SIG{name}") or (int(number.group()) if number else 0)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncssh: the channel is closed, in order or because the link broke."""

@@ -9,16 +9,14 @@ import anyio
 from .. import outcome as outcomes
 from ..clock import Clock
 from ..errors import HostError, LinkLost
-from ..host import RunResult
+from ..host import KILL_GRACE, RunResult
+from ..job_shell import exports
 from ..limited import HeadTail
 from .channel import Channel
-from .link import KILL_GRACE, Link
+from .link import Link
 
 SHORT_INPUT = 64 * 1024
 """Bytes of input up to which a command may share a login with others, which nothing holds back there."""
-
-CHUNK = 256 * 1024
-"""Bytes of input that are handed to the link at a time."""
 
 
 async def run_command(
@@ -128,7 +126,7 @@ async def launch(
 ) -> Channel:
     """Start `/bin/sh -c command` and return; see `optio_host.Host.launch_subprocess`. The caller closes the channel."""
     script = _removal(env_remove or ())
-    script += "".join(f"export {name}={quote(value)}\n" for name, value in (env or {}).items())
+    script += exports(env or {})
     script += "exec 2>&1\n" if merge_stderr else ""
     script += f"exec /bin/sh -c {quote(command)}"
     return await link.start(script, cwd=cwd, stdin=stdin, stream_stderr=True)
@@ -151,8 +149,7 @@ async def _feed(channel: Channel, data: bytes | None) -> None:
     if data is None:
         return
     try:
-        for start in range(0, len(data), CHUNK):
-            await channel.write(data[start : start + CHUNK])
+        await channel.write(data)
     except (BrokenPipeError, LinkLost):
         return  # a command need not read all of its input; waiting for it tells
     channel.write_eof()

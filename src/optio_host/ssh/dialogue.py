@@ -220,7 +220,7 @@ async def open_dialogue(
         on_open: given the channel, for whoever has to end it after the link broke.
     """
     nonce = secrets.token_hex(16)
-    async with link.channel(_text(scripts) + assignments(nonce=nonce) + call, stdin=stdin) as channel:
+    async with link.channel(farside("files", *scripts) + assignments(nonce=nonce) + call, stdin=stdin) as channel:
         on_open(channel)
         dialogue = Dialogue(channel, what, nonce, clock)
         yield dialogue
@@ -236,11 +236,3 @@ async def ask(
         if answer[0] not in ("done", "at"):
             raise await dialogue.error_of(path, answer)
         return answer
-
-
-def _text(scripts: tuple[str, ...]) -> str:
-    # A shell reads its script from a pipe byte by byte: what it need not read is left out.
-    text = farside("files", *scripts)
-    return "".join(
-        line for line in text.splitlines(keepends=True) if line.strip() and not line.lstrip().startswith("#")
-    )

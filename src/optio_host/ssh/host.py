@@ -8,7 +8,17 @@ import anyio
 from ..clock import SYSTEM_CLOCK, Clock
 from ..cursor import START, Cursor
 from ..errors import HostError, TransferFailed
-from ..host import OUTPUT_LIMIT, EndOfWriting, Followed, LinkState, ProcessHandle, ProgressCallback, RunResult, Source
+from ..host import (
+    OUTPUT_LIMIT,
+    TERMINATE_GRACE,
+    EndOfWriting,
+    Followed,
+    LinkState,
+    ProcessHandle,
+    ProgressCallback,
+    RunResult,
+    Source,
+)
 from ..lines import DEFAULT_LINE_LIMIT, lines_of
 from ..tail import as_text
 from ..trees import TreeCopy
@@ -20,9 +30,6 @@ from .link import Link
 from .reader import FarReader
 from .reverse import ReverseForward
 from .tunnels import Tunnels
-
-TERMINATE_GRACE = 5.0
-"""Seconds between TERM and KILL in `terminate_subprocess`, as published."""
 
 
 class RemoteHost:

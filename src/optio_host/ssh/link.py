@@ -2,21 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
 import anyio
 import asyncssh
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import HostError, ProcessesSurvived
-from ..host import LinkState
+from ..host import KILL_GRACE, LinkState
+from ..job_shell import farside
 from ..types import SSHConfig
 from .channel import Channel
 from .pool import Pool
 from .shell import SharedShell
-
-KILL_GRACE = 2.0
-"""Seconds between TERM and KILL for a command that timed out or whose caller was cancelled."""
 
 KILL_SECONDS = 30.0
 """How long the ending of a command's tree may take, making a connection for it included."""
@@ -122,11 +119,10 @@ class Link:
         """
         process = channel.process
         words = (process.pid, process.group, process.started) if process else ("", "", "")
-        script = "".join((files("optio_host") / "farside" / f"{name}.sh").read_text() for name in ("processes", "end"))
         call = f"end_tree {channel.tag} '{_pauses(grace)}' " + " ".join(f"'{word}'" for word in words)
         said = b""
         with anyio.move_on_after(KILL_SECONDS + grace):
-            killer = await self.start(script + call, stdin=False)
+            killer = await self.start(farside("processes", "end") + call, stdin=False)
             try:
                 while chunk := await killer.read():
                     said += chunk

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,12 +13,11 @@ from ..clock import Clock
 from ..errors import TransferFailed
 from ..job_shell import arguments
 from ..local.trees import sha256_of
-from ..trees import Entry, Kind
+from ..trees import Entry, Kind, kind_of
 from .dialogue import open_dialogue
 from .link import Link
 
 _KINDS: dict[str, Kind] = {"f": "file", "d": "directory", "l": "link"}
-_TYPES: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _WHAT = "cannot be read"
 
 
@@ -65,7 +63,8 @@ def _parse(said: bytes, nonce: str, exclude: Sequence[str]) -> dict[str, Entry]:
             kind, mode = _KINDS.get(chr(what[0]), "other"), int(what[1:], 8)
         else:
             path, target = rest.removesuffix(b"\n"), b""
-            kind, mode = _TYPES.get(stat.S_IFMT(int(what, 16)), "other"), int(what, 16)
+            mode = int(what, 16)
+            kind = kind_of(mode)
         entries[_name(path)] = Entry(kind, mode & 0o777, int(size), float(mtime), os.fsdecode(target))
     left_out: set[str] = set()
     for name in sorted(entries):

@@ -4,14 +4,13 @@ So nothing of it, and no secret in it, stands in a list of processes, and no log
 where what rc files print has ended.
 """
 
-import re
 from collections.abc import Mapping
 from shlex import quote
 
+from ..job_shell import exports
+
 BOOTSTRAP = "exec /bin/sh -c 'IFS= read -r l && eval \"$l\"'"
 """The command of every channel. POSIX shells, csh and fish all take it for the same thing."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def opening(marker: str, tag: str, script: bytes, *, cwd: str | None, env: Mapping[str, str], stdin: bool) -> bytes:
@@ -19,17 +18,13 @@ def opening(marker: str, tag: str, script: bytes, *, cwd: str | None, env: Mappi
 
     Raises ValueError for a name that a shell cannot export, and for NUL.
     """
-    for name in env:
-        if not _NAME.match(name):
-            raise ValueError(f"{name!r}: not a name that a shell can export")
     enter = f"cd -- {quote(cwd)} 2>/dev/null || {{ echo '{marker}nodir'; exit 1; }}\n" if cwd is not None else ""
-    exports = "".join(f"export {name}={quote(value)}\n" for name, value in env.items())
     begin = (
         "_p=; { read -r _p </proc/$$/stat; } 2>/dev/null\n"
         f"echo \"{marker}$$ $_p\" && echo '{marker}' >&2 || exit 1\n"
         f"OPTIO_RUN=${{OPTIO_RUN:+$OPTIO_RUN:}}{tag}; export OPTIO_RUN\n"
     )
-    lines = (enter + begin + exports).encode(errors="surrogateescape")
+    lines = (enter + begin + exports(env)).encode(errors="surrogateescape")
     lines += (b"" if stdin else b"exec </dev/null\n") + script + b"\n"
     if b"\0" in lines:
         raise ValueError("a command, a directory or a value of the environment contains a NUL")

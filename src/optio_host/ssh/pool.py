@@ -16,6 +16,7 @@ import asyncssh
 from ..clock import Clock
 from ..errors import ConnectFailed, HostError
 from ..host import LinkState
+from ..listeners import Listeners
 from ..types import SSHConfig
 from .channel import Channel
 from .connect import Connection, connect
@@ -82,15 +83,14 @@ class Pool:
         self._abandoned: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
-        self._listeners: list[Callable[[LinkState], None]] = []
+        self._listeners: Listeners[LinkState] = Listeners()
         self._was_connected = False
         self._tries = 0
         self._closed = False
 
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
         """Call a function with every change of state from now on; returns what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     async def connection(self) -> asyncssh.SSHClientConnection:
         """A live connection, for what needs no session. Raises ConnectFailed."""
@@ -273,14 +273,7 @@ class Pool:
         self._freed.set()
 
     def _tell(self, state: LinkState) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(state)
-            except Exception as error:
-                # It is told to whoever handles errors of callbacks; it must not break the link, or keep others from
-                # being told.
-                told = {"message": f"{self.target}: a listener raised at {state.state!r}", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(told)
+        self._listeners.tell(state, about=self.target)
 
 
 async def _round_trip(connection: asyncssh.SSHClientConnection) -> None:

@@ -8,7 +8,6 @@ before them are compared.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from importlib.resources import files
 
 import anyio
 
@@ -17,6 +16,7 @@ from ..cursor import START, Cursor
 from ..errors import ConnectFailed, FileRefused, HostError, LinkLost
 from ..following import Following, began_again
 from ..host import EndOfWriting, Followed
+from ..job_shell import farside
 from ..lines import DEFAULT_LINE_LIMIT
 from . import frames
 from .frames import LONGEST_LOOK, Alive, Frame, Looked, Refused, Synced
@@ -227,7 +227,7 @@ class FarReader:
         if self._python:
             script, source = python_program("reader")
         else:
-            script, source = (files("optio_host") / "farside" / "reader.sh").read_text() + "follow_files", b""
+            script, source = farside("reader") + "follow_files", b""
         async with self._link.channel(script) as channel:
             run = self._run = ReaderRun(channel, source, self._take, lambda: bool(self._files), self._clock)
             try:

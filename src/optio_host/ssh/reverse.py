@@ -15,6 +15,7 @@ import asyncssh
 
 from ..clock import Clock
 from ..errors import ConnectFailed, HostError
+from ..listeners import Listeners
 from .forward import CLOSE_SECONDS, PAUSE_SECONDS, Address, Connections, Port, SocketPath, dial_here
 from .link import Link
 from .splice import End
@@ -67,7 +68,7 @@ class ReverseForward:
         self._on_close = on_close
         self._connections = Connections(partial(dial_here, to), clock)
         self._listener: asyncssh.SSHListener | None = None
-        self._listeners: list[Callable[[ReverseState], None]] = []
+        self._listeners: Listeners[ReverseState] = Listeners()
         self._scope = anyio.CancelScope()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -78,8 +79,7 @@ class ReverseForward:
 
     def on_state(self, listener: Callable[[ReverseState], None]) -> Callable[[], None]:
         """Call a function with every change of state from now on; returns what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     async def start(self) -> None:
         """Listen. ConnectFailed when there is no way to the host, HostError when it refuses."""
@@ -187,12 +187,7 @@ class ReverseForward:
         if state == self.state:
             return
         self.state = state
-        for listener in list(self._listeners):
-            try:
-                listener(state)
-            except Exception as error:
-                told = {"message": f"{self.listen}: a listener raised at {state.state!r}", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(told)
+        self._listeners.tell(state, about=str(self.listen))
 
 
 async def open_reverse_forward(

@@ -28,7 +28,7 @@ KINDS: dict[bytes, int | None] = {b"out": None, b"err": 1}
 
 
 class Shell:
-    """Runs commands through one process. Made by `open_shell`.
+    """Runs commands through one process. Made by `begin_shell`.
 
     Attributes:
         lost: why it is of no use any more; None while it is.

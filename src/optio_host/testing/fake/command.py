@@ -6,15 +6,12 @@ import anyio
 
 from ... import outcome as outcomes
 from ...errors import LinkLost
-from ...host import RunResult
+from ...host import KILL_GRACE, RunResult
 from ...limited import HeadTail
 from ...lines import lines_of
 from .link import Operation
 from .machine import Machine
 from .process import FakeProcess, Output
-
-GRACE = 2.0
-"""Seconds between TERM and KILL for a command that timed out or whose caller was cancelled."""
 
 
 async def run_to_end(
@@ -47,7 +44,7 @@ async def run_to_end(
         except BaseException:
             if process is not None:
                 with anyio.CancelScope(shield=True):
-                    await end_tree(machine, process, grace=GRACE)
+                    await end_tree(machine, process, grace=KILL_GRACE)
                     out.feed(process.stdout.take())
                     err.feed(process.stderr.take())
             raise

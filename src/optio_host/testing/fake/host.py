@@ -7,7 +7,17 @@ from types import TracebackType
 from typing import Self
 
 from ...cursor import START, Cursor
-from ...host import OUTPUT_LIMIT, EndOfWriting, Followed, LinkState, ProcessHandle, ProgressCallback, RunResult, Source
+from ...host import (
+    OUTPUT_LIMIT,
+    TERMINATE_GRACE,
+    EndOfWriting,
+    Followed,
+    LinkState,
+    ProcessHandle,
+    ProgressCallback,
+    RunResult,
+    Source,
+)
 from ...lines import DEFAULT_LINE_LIMIT
 from ...tail import as_text
 from ..clock import ManualClock
@@ -20,9 +30,6 @@ from .machine import HOME, CommandRun, Machine
 from .process import Input
 from .script import Exit, Matcher, Stderr, Stdout, Step, Text
 from .tree import FileTree
-
-TERMINATE_GRACE = 5.0
-"""Seconds between TERM and KILL in `terminate_subprocess`, as published."""
 
 
 class FakeHost:
@@ -46,7 +53,7 @@ class FakeHost:
 
     def __init__(
         self,
-        taskdir: str = "/work/task",
+        taskdir: str = "/srv/task",
         *,
         clock: ManualClock | None = None,
         seed: int = 0,

@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from ...errors import ConnectFailed, LinkLost
 from ...host import LinkState
+from ...listeners import Listeners
 from ..clock import ManualClock
 from .faults import AtByte, AtCall, AtRandom, AtTime, Drop, Effect, Fault, HalfOpen, Slow
 from .script import ScriptFailed
@@ -67,7 +68,7 @@ class FakeLink:
         self._silent = False
         self._connected = False
         self._scopes: set[anyio.CancelScope] = set()
-        self._listeners: list[Callable[[LinkState], None]] = []
+        self._listeners: Listeners[LinkState] = Listeners()
         self.history: list[Call] = []
         self.connections = 0
 
@@ -120,8 +121,7 @@ class FakeLink:
 
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
         """See `optio_host.host.ReportsLink`."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     def is_broken(self, connection: int) -> bool:
         """Whether that connection is not there any more."""
@@ -185,8 +185,7 @@ class FakeLink:
             self.happen(effect)
 
     def _tell(self, state: LinkState) -> None:
-        for listener in list(self._listeners):
-            listener(state)
+        self._listeners.tell(state, about=TARGET)
 
     def _noticed(self, connection: int) -> None:
         if not self.is_broken(connection):
