@@ -156,6 +156,23 @@ def test_a_signal_that_ended_a_command_is_known_by_its_name_or_its_number(run: R
 # Links that break again and again
 
 
+@pytest.mark.parametrize("held", ["a session each", "one shell"])
+def test_a_command_that_a_signal_without_a_name_has_ended_is_no_success(
+    run: Run, server: Sshd, taskdir: str, held: str, request: pytest.FixtureRequest
+) -> None:
+    if held == "a session each":
+        request.getfixturevalue("a_session_each")
+
+    async def body() -> None:
+        async with connected(config_for(server), taskdir) as host:
+            for number in (signal.SIGBUS, signal.SIGSYS):
+                ran = await host.run_command(f"kill -{number:d} $$", timeout=20)
+                assert ran.exit_code != 0
+                assert isinstance(ran.outcome, Lost | Signalled)
+
+    run(body)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_commands_on_a_link_that_is_cut_again_and_again_end_as_they_did_or_are_lost(
     run: Run, server: Sshd, taskdir: str, seed: int

@@ -12,7 +12,7 @@ from ..host import EndOfWriting, Followed
 from ..lines import DEFAULT_LINE_LIMIT
 from .watcher import Wake, Watcher
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 """Bytes of one read. Reads are made on the event loop: from the page cache they take microseconds, a hop to a thread
 and back takes more."""
 

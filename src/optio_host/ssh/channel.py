@@ -115,7 +115,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._stdout = _Stream(self._marker.encode())
         self._stderr = _Stream(self._marker.encode())
         self._kept = None if stream_stderr else HeadTail(KEPT_STDERR)
-        self._outcome: Exited | Signalled | None = None
+        self._outcome: Exited | Signalled | Lost | None = None
         self._lost: str | None = None
         self._ended = asyncio.Event()
         self._closed = asyncio.Event()
@@ -165,8 +165,14 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         """asyncssh: a signal ended it: one of RFC 4254, section 6.10, NAME@DOMAIN, or one with a number in its name."""
         name = signal.partition("@")[0]
-        number = re.search(r"\d+", name)
-        self.exited(-(Signals.__members__.get(f"SIG{name}") or (int(number.group()) if number else 0)))
+        digits = re.search(r"[1-9]\d*", name)
+        number = Signals.__members__.get(f"SIG{name}") or (int(digits.group()) if digits else None)
+        if number is not None:
+            self.exited(-number)
+            return
+        # OpenSSH has no name for one outside of RFC 4254, such as SIGBUS.
+        self._outcome = Lost("a signal ended it, and the host does not say which")
+        self._ended.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncssh: the channel is closed, in order or because the link broke."""
