@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host clean
+.PHONY: help demo test check format bench-host bench-conversation clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   format, lint, types, and the direction of imports"
 	@echo "make format  rewrite the code the way 'make check' wants it"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
+	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -52,6 +53,9 @@ format: $(VENV)/has-check
 # BENCH="put get --json figures.json" chooses rows and says where to save them.
 bench-host: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/hosts.py $(BENCH)
+
+bench-conversation: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/conversation.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -26,13 +26,13 @@ async def local(quick: bool) -> list[Row]:
     count = 20 if quick else 1000
     rounds = 1 if quick else 2
     costs: dict[str, list[_Cost]] = {"ours": [], "peer": []}
-    pythons = {"ours": sys.executable} if quick else {"ours": sys.executable, "peer": published.python()}
+    pythons = {"ours": sys.executable} if quick else {"ours": sys.executable, "peer": published.python(published.HOST)}
     with tempfile.TemporaryDirectory(prefix="optio-bench-") as directory:
         idle = _cost(sys.executable, Path(directory) / "idle", 0, None, quick)
         for turn in range(rounds):
             for name, python in pythons.items():
                 costs[name].append(_cost(python, Path(directory) / f"{name}{turn}", count, None, quick))
-    return _rows(costs["ours"], costs["peer"], idle, f"{count:,} files, local", published.PACKAGE, (2.5, 10, 70, 3))
+    return _rows(costs["ours"], costs["peer"], idle, f"{count:,} files, local", published.HOST, (2.5, 10, 70, 3))
 
 
 async def many_over_ssh(quick: bool) -> list[Row]:

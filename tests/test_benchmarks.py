@@ -9,12 +9,14 @@ import pytest
 
 from left_out import require
 
-HOSTS = Path(__file__).parent.parent / "benchmarks" / "hosts.py"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+HOSTS = BENCHMARKS / "hosts.py"
+CONVERSATION = BENCHMARKS / "conversation.py"
 
 
-def measured(rows: list[str], file: Path) -> dict[str, dict[str, object]]:
+def measured(script: Path, rows: list[str], file: Path) -> dict[str, dict[str, object]]:
     run = subprocess.run(
-        [sys.executable, HOSTS, "--quick", "--json", file, *rows], capture_output=True, text=True, timeout=60
+        [sys.executable, script, "--quick", "--json", file, *rows], capture_output=True, text=True, timeout=60
     )
     assert run.returncode == 0, run.stderr
     saved = json.loads(file.read_text())
@@ -29,13 +31,21 @@ def test_a_measurement_of_commands_has_a_peer_of_the_same_run(tmp_path: Path) ->
     require("ssh")
     require("sshd")
     require("scp")
-    rows = measured(["commands", "follow"], tmp_path / "figures.json")
+    rows = measured(HOSTS, ["commands", "follow"], tmp_path / "figures.json")
     assert len(rows) == 3
     row = rows["commands, one at a time"]
     assert isinstance(row["ours"], float)
     assert isinstance(row["peer"], float)
     assert row["ratio"] == pytest.approx(row["ours"] / row["peer"])
     assert row["met"] is (row["ours"] >= 2 * row["peer"])
+
+
+def test_a_measurement_of_a_conversation_needs_no_peer_to_be_tried(tmp_path: Path) -> None:
+    rows = measured(CONVERSATION, [], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["messages/s", "MiB", "ms", "ms"]
+    for row in rows.values():
+        assert isinstance(row["ours"], float)
+        assert row["peer"] is None
 
 
 def test_a_row_that_is_not_known_is_refused_before_anything_is_measured() -> None:

@@ -77,7 +77,8 @@ def test_any_json_comes_through_whole(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"123", b"null", b"[]", b'"text"', b"", b"\0", b'{"type": "system"', b"{} {}", b"NaN"]
+    "line",
+    [b"123", b"null", b"[]", b'"text"', b"", b"\0", b'{"type": "system"', b"{} {}", b"{}\x0b", b"\xc2\xa0{}", b"NaN"],
 )
 def test_a_line_that_is_no_object_is_noise(line: bytes) -> None:
     assert isinstance(parse(line), Unparsed)
@@ -90,6 +91,10 @@ def test_a_number_that_could_not_be_written_again_is_noise(number: bytes) -> Non
 
 def test_a_byte_order_mark_is_no_part_of_a_message() -> None:
     assert isinstance(parse(b'\xef\xbb\xbf{"type": "system", "subtype": "status"}'), SystemNote)
+
+
+def test_blanks_around_a_message_are_no_part_of_it() -> None:
+    assert isinstance(parse(b' \t{"type": "system", "subtype": "status"} \r'), SystemNote)
 
 
 def test_a_type_that_is_not_known_is_kept_whole() -> None:

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from optio_host.cursor import Cursor
 from optio_host.errors import HostError
@@ -18,6 +17,9 @@ from .parse import LINE_LIMIT, message_of
 
 BATCH = 256
 """Messages that come at once, at most; also how far the reader may be ahead."""
+
+BATCH_BYTES = 64 * 1024
+"""Bytes of them, at most; one message may always come, however large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,27 @@ async def listen(
 
     Raises what `hear` raises of the journal and the host; FileRefused when the output is no regular file any more.
     """
-    send, receive = anyio.create_memory_object_stream[tuple[Followed, Cursor]](BATCH)
+    ahead = _Ahead()
     failure: JournalError | HostError | None = None  # raised outside of the group, which would wrap it
 
     async def read() -> None:
         nonlocal failure
         try:
-            async with send, aclosing(host.follow(path, cursor, limit=LINE_LIMIT, until=until)) as lines:
-                async for each in lines:
-                    await send.send(each)
+            async with aclosing(host.follow(path, cursor, limit=LINE_LIMIT, until=until)) as lines:
+                async for line, behind in lines:
+                    # Here and not where it is heard: what comes next is read while the journal is written.
+                    if ahead.add(_output(line, behind)):
+                        await ahead.taken()
         except HostError as error:
             failure = error
+        finally:
+            ahead.end()
 
-    async with send, receive, anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
-            async for first in receive:
-                await hear([_output(*each) for each in [first, *_at_hand(receive)]])
+            while outputs := await ahead.take():
+                await hear(outputs)
         except (JournalError, HostError) as error:
             failure = error
         tasks.cancel_scope.cancel()
@@ -70,14 +76,45 @@ async def listen(
         raise failure
 
 
-def _at_hand(receive: MemoryObjectReceiveStream[tuple[Followed, Cursor]]) -> list[tuple[Followed, Cursor]]:
-    lines: list[tuple[Followed, Cursor]] = []
-    while len(lines) < BATCH - 1:
-        try:
-            lines.append(receive.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            break
-    return lines
+class _Ahead:
+    """What was read and is still to be heard. One task reads, one hears.
+
+    It goes from one to the other by the batch: message by message, the hops would cost more than all else.
+    """
+
+    def __init__(self) -> None:
+        self._outputs: list[Output] = []
+        self._size = 0
+        self._ended = False
+        self._come = anyio.Event()
+        self._taken = anyio.Event()
+
+    def add(self, output: Output) -> bool:
+        """Add one; whether that is enough for now, so that the reader must wait until it is `taken`."""
+        if not self._outputs:
+            self._come.set()
+        self._outputs.append(output)
+        self._size += output.size
+        return len(self._outputs) >= BATCH or self._size >= BATCH_BYTES
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._come.set()
+
+    async def taken(self) -> None:
+        """Return when there is room again."""
+        self._taken = anyio.Event()
+        await self._taken.wait()
+
+    async def take(self) -> list[Output]:
+        """What is there, once there is anything; nothing at the end."""
+        if not self._outputs and not self._ended:
+            self._come = anyio.Event()
+            await self._come.wait()
+        outputs, self._outputs, self._size = self._outputs, [], 0
+        self._taken.set()
+        return outputs
 
 
 def _output(line: Followed, cursor: Cursor) -> Output:

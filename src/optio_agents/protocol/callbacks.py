@@ -42,12 +42,17 @@ async def call(callback: Callable[[*Arguments], object], *arguments: *Arguments)
         result = callback(*arguments)
         return await result if inspect.isawaitable(result) else result
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_being_cancelled():
             raise
         # Passed on as it is, it would end the task that made the call without anybody noticing.
         name = getattr(callback, "__name__", type(callback).__name__)
         raise AgentsError(f"{name} was cancelled by something inside it") from error
+
+
+def is_being_cancelled() -> bool:
+    """Whether the current task is cancelled by who owns it, and not by something inside it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def within(clock: Clock, seconds: float, awaitable: Awaitable[Result]) -> Result:

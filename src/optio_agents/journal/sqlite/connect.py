@@ -130,6 +130,7 @@ def connect(path: Path, busy_seconds: float, *, read_only: bool = False) -> sqli
         check_same_thread=False,
     )
     try:
+        connection.execute("PRAGMA cache_size=-256")  # kB: what is read twice is in the cache of the system, too
         connection.execute("PRAGMA synchronous=FULL")  # a commit that has returned survives a power cut
     except sqlite3.Error:
         connection.close()
