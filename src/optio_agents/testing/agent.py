@@ -14,7 +14,8 @@ from optio_host.testing.fake.script import ScriptFailed
 from ..conversation.claude_code import ClaudeCode
 from ..journal import new_id
 from ..session import SessionHost
-from .steps import EndsTurn, Exits, Fails, Step, to_script
+from .script import to_script
+from .steps import AtOnce, EndsTurn, Exits, Fails, Step, Waits
 
 TIMEOUT = 30
 """Seconds after which a command on the host is given up; each takes milliseconds."""
@@ -53,7 +54,7 @@ class FakeAgent:
     ends with exit status 1, so that the session fails. A second session with the same agent begins the script again.
 
     Parameters:
-        steps: what it does. The last one ends a turn.
+        steps: what it does. The last one ends a turn, or waits.
 
     Raises ValueError for a script whose last turn never ends, TypeError for what is no step or no JSON.
     """
@@ -61,8 +62,9 @@ class FakeAgent:
     def __init__(self, *steps: Step) -> None:
         self._steps = steps
         self._script = json.dumps([to_script(each) for each in steps], allow_nan=False)
-        if steps and not isinstance(steps[-1], EndsTurn | Fails | Exits):
-            raise ValueError(f"the script ends with {steps[-1]!r}, in the middle of a turn: add EndsTurn()")
+        in_turns = [each for each in steps if not isinstance(each, AtOnce)]
+        if in_turns and not isinstance(in_turns[-1], EndsTurn | Fails | Exits | Waits):
+            raise ValueError(f"the script ends with {in_turns[-1]!r}, in the middle of a turn: add EndsTurn()")
         self._host: SessionHost | None = None
         self._directory = ""
 

@@ -1,31 +1,38 @@
 """What a `FakeAgent` does, as data."""
 
-import base64
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
 
 from ..protocol.replies import SHOWN_NAME, one_line
 
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """It says something. What it says last in a turn is the text of that turn."""
+    """It says something. What it says last in a turn is the text of that turn.
+
+    Attributes:
+        text: what.
+        parent: id of the `CallsTool` that started the subagent who says it; "": the agent itself.
+    """
 
     text: str
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Thinks:
-    """It thinks something."""
+    """It thinks something; attributes as in `Says`."""
 
     text: str
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UsesTool:
     """It asks whether it may use a tool, waits for the decision, and shows what came of it. It runs nothing.
+
+    This is `CallsTool`, `AsksAbout`, `AwaitsDecision` and `ReturnsFrom` in one.
 
     Attributes:
         name: the tool, such as "Bash".
@@ -38,6 +45,66 @@ class UsesTool:
     input: Mapping[str, object] = field(default_factory=dict)
     result: str = ""
     asks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CallsTool:
+    """It says that it wants to use a tool.
+
+    Attributes:
+        id: what to know this use by, unique in the script.
+        name: the tool.
+        input: what it is called with, as JSON.
+        parent: as in `Says`.
+    """
+
+    id: str
+    name: str
+    input: Mapping[str, object] = field(default_factory=dict)
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AsksAbout:
+    """It asks whether it may, and does the next step meanwhile.
+
+    Attributes:
+        id: of the `CallsTool`.
+        name: the tool.
+        input: what it asks to call it with, as JSON.
+        agent: id of the subagent who asks, whose question may outlive the turn; "": the agent itself.
+    """
+
+    id: str
+    name: str
+    input: Mapping[str, object] = field(default_factory=dict)
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsDecision:
+    """It does nothing until it is told whether it may.
+
+    Attributes:
+        id: of the `CallsTool`.
+    """
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnsFrom:
+    """It shows what came of the use of a tool, and waits for no decision on it any more.
+
+    Attributes:
+        id: of the `CallsTool`.
+        result: what the tool gives back; if it is denied, it gives back why.
+        is_error: the tool has failed.
+    """
+
+    id: str
+    result: str = ""
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +138,14 @@ class Delivers:
     Attributes:
         name: path of the file below the deliverables directory.
         content: what is in it; text is UTF-8.
+        waits: False: it goes on, and takes up what it is told when a turn begins, or with `TakesUp`.
 
     Raises ValueError for a name that leaves the directory, or that could not be found again in the answer.
     """
 
     name: str
     content: str | bytes
+    waits: bool = True
 
     def __post_init__(self) -> None:
         inside = self.name == posixpath.normpath(self.name) and self.name.split("/")[0] not in ("", ".", "..")
@@ -88,8 +157,29 @@ class Delivers:
 
 
 @dataclass(frozen=True, slots=True)
+class TakesUp:
+    """It takes something that it is told into the turn, or begins a turn with it; until then it waits.
+
+    Attributes:
+        beginning: how that begins, such as "System: deliverable report.md: "; "": whatever comes next.
+    """
+
+    beginning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginsTurn:
+    """It begins a turn that nobody has asked for, as when work in the background is done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
-    """It does nothing until it is interrupted, or ended."""
+    """It does nothing until it is interrupted, or ended. Once interrupted, it is at the end of the turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsInterrupt:
+    """It does nothing until it is interrupted, and then the rest of its turn, which is to end with `Fails`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +190,32 @@ class EndsTurn:
         cost_usd: US dollars that the turn has cost.
         input_tokens: tokens that its model has read in it.
         output_tokens: tokens that its model has written in it.
+        text: the text of the turn; None: what it has said last.
+        reason: why it ends, in Claude Code's word.
     """
 
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
+    text: str | None = None
+    reason: str = "completed"
 
 
 @dataclass(frozen=True, slots=True)
 class Fails:
-    """Its turn ends with an error, as when its model cannot be reached."""
+    """Its turn ends with an error, as when its model cannot be reached.
+
+    Attributes:
+        error: what it says of it.
+        reason: why, in Claude Code's word; "aborted_streaming" and "aborted_tools" are interruptions.
+        cost_usd, input_tokens, output_tokens: as in `EndsTurn`.
+    """
 
     error: str
+    reason: str = "api_error"
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +225,31 @@ class Exits:
     code: int
 
 
-Step = Says | Thinks | UsesTool | Asks | Appends | Delivers | Waits | EndsTurn | Fails | Exits
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """It does this between two turns, without waiting for the next one to begin."""
+
+    step: Appends | Delivers | Exits
+
+
+Step = (
+    Says
+    | Thinks
+    | UsesTool
+    | CallsTool
+    | AsksAbout
+    | AwaitsDecision
+    | ReturnsFrom
+    | Asks
+    | Appends
+    | Delivers
+    | TakesUp
+    | BeginsTurn
+    | Waits
+    | AwaitsInterrupt
+    | EndsTurn
+    | Fails
+    | Exits
+    | AtOnce
+)
 """What a `FakeAgent` does next. A turn begins when it is told something, and ends with EndsTurn, Fails or Exits."""
-
-
-def to_script(step: Step) -> dict[str, object]:
-    """A step as the player on the host takes it. Raises TypeError for what is no step."""
-    match step:
-        case Says(text):
-            return {"step": "says", "text": text}
-        case Thinks(text):
-            return {"step": "thinks", "text": text}
-        case UsesTool(name, tool_input, result, asks):
-            return {"step": "uses", "name": name, "input": dict(tool_input), "result": result, "asks": asks}
-        case Asks(question, options, header, several):
-            offered = [{"label": each, "description": each} for each in options]
-            asked = {"question": question, "header": header, "options": offered, "multiSelect": several}
-            return {"step": "asks", "input": {"questions": [asked]}}
-        case Appends(line):
-            return {"step": "appends", "line": line}
-        case Delivers(name, content):
-            data = content.encode() if isinstance(content, str) else content
-            return {"step": "delivers", "name": name, "base64": base64.b64encode(data).decode("ascii")}
-        case Waits():
-            return {"step": "waits"}
-        case EndsTurn(cost_usd, input_tokens, output_tokens):
-            return {"step": "ends", "cost": cost_usd, "input_tokens": input_tokens, "output_tokens": output_tokens}
-        case Fails(error):
-            return {"step": "fails", "error": error}
-        case Exits(code):
-            return {"step": "exits", "code": code}
-        case _:
-            # Whoever is not checked by types hands in anything.
-            _refuse(step)
-            assert_never(step)
-
-
-def _refuse(step: object) -> None:
-    raise TypeError(f"{step!r} is nothing that a FakeAgent can do: see optio_agents.testing for its steps")

@@ -15,6 +15,8 @@ from .dialogue import Dialogue, InputEnded, Interrupted
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 ENDINGS = ("ends", "fails")
+STARTS = ("takes up", "begins")
+"""Steps that begin a turn themselves."""
 
 
 class Player:
@@ -34,7 +36,8 @@ class Player:
         for number, step in enumerate(script):
             if not skipping:
                 try:
-                    self._dialogue.be_in_a_turn()
+                    if not step.get("at_once") and step.get("step") not in STARTS:
+                        self._dialogue.be_in_a_turn()
                     self._dialogue.note(step=number)
                     self._do(step)
                 except Interrupted:
@@ -55,38 +58,70 @@ class Player:
 
     def _do(self, step: Mapping[str, object]) -> None:
         match step:
-            case {"step": "says", "text": str(text)}:
-                self._dialogue.speak({"type": "text", "text": text})
-            case {"step": "thinks", "text": str(text)}:
-                self._dialogue.speak({"type": "thinking", "thinking": text, "signature": ""})
+            case {"step": "says", "text": str(text), "parent": str(parent)}:
+                self._dialogue.speak({"type": "text", "text": text}, parent)
+            case {"step": "thinks", "text": str(text), "parent": str(parent)}:
+                self._dialogue.speak({"type": "thinking", "thinking": text, "signature": ""}, parent)
             case {"step": "uses", "name": str(name), "input": dict(tool_input), "result": str(result), "asks": asks}:
                 self._use(name, tool_input, result, asks=bool(asks))
             case {"step": "asks", "input": dict(asked)}:
                 self._use("AskUserQuestion", asked, None, asks=True)
+            case {
+                "step": "calls",
+                "use": str(use),
+                "name": str(name),
+                "input": dict(tool_input),
+                "parent": str(parent),
+            }:
+                self._call(use, name, tool_input, parent)
+            case {"step": "asks about", "use": str(use), "name": str(name), "input": dict(asked), "agent": str(agent)}:
+                self._dialogue.ask(name, asked, use, agent)
+            case {"step": "awaits decision", "use": str(use)}:
+                self._dialogue.await_decision(use)
+            case {"step": "returns", "use": str(use), "result": str(result), "is_error": is_error}:
+                denied, _ = self._dialogue.decision(use)
+                self._return(use, denied or result, is_error=bool(denied or is_error))
             case {"step": "appends", "line": str(line)}:
                 append(line)
-            case {"step": "delivers", "name": str(name), "base64": str(content)}:
+            case {"step": "delivers", "name": str(name), "base64": str(content), "waits": waits}:
                 hand_over(name, base64.b64decode(content))
-                self._dialogue.await_told(f"System: deliverable {name}: ")
+                if waits:
+                    self._dialogue.take_up(f"System: deliverable {name}: ")
+            case {"step": "takes up", "beginning": str(beginning)}:
+                self._dialogue.take_up(beginning)
+            case {"step": "begins"}:
+                self._dialogue.begin_unasked()
             case {"step": "waits"}:
                 while True:
                     self._dialogue.hear()
-            case {"step": "ends", "cost": float() | int() as cost, "input_tokens": read, "output_tokens": written}:
-                self._dialogue.end_turn(cost, usage={"input_tokens": read, "output_tokens": written})
-            case {"step": "fails", "error": str(error)}:
-                self._dialogue.end_turn(is_error=True, result=error, terminal_reason="api_error")
+            case {"step": "awaits interrupt"}:
+                self._dialogue.await_interrupt()
+            case {"step": "ends", "cost": float() | int() as cost, "usage": usage, "text": text, "reason": str(reason)}:
+                more = {} if text is None else {"result": text}
+                self._dialogue.end_turn(cost, usage=usage, terminal_reason=reason, **more)
+            case {"step": "fails", "cost": float() | int() as cost, "usage": usage, "error": error, "reason": reason}:
+                self._dialogue.end_turn(cost, usage=usage, is_error=True, result=error, terminal_reason=reason)
             case {"step": "exits", "code": int(code)}:
                 sys.exit(code)
             case _:
                 self.fail(f"a step that the agent does not know: {step!r}")
 
     def _use(self, name: str, tool_input: Mapping[str, object], result: str | None, *, asks: bool) -> None:
-        self._uses += 1
-        use = f"toolu_{self._uses}"
-        self._dialogue.speak({"type": "tool_use", "id": use, "name": name, "input": tool_input})
-        denied, used = self._dialogue.ask(name, tool_input, use) if asks else ("", tool_input)
+        use = f"toolu_{self._uses + 1}"
+        self._call(use, name, tool_input, "")
+        if asks:
+            self._dialogue.ask(name, tool_input, use)
+            self._dialogue.await_decision(use)
+        denied, used = self._dialogue.decision(use)
         text = denied or (json.dumps(used.get("answers", {})) if result is None else result)
-        self._dialogue.feed({"type": "tool_result", "tool_use_id": use, "content": text, "is_error": bool(denied)})
+        self._return(use, text, is_error=bool(denied))
+
+    def _call(self, use: str, name: str, tool_input: Mapping[str, object], parent: str) -> None:
+        self._uses += 1
+        self._dialogue.speak({"type": "tool_use", "id": use, "name": name, "input": tool_input}, parent)
+
+    def _return(self, use: str, text: str, *, is_error: bool) -> None:
+        self._dialogue.feed({"type": "tool_result", "tool_use_id": use, "content": text, "is_error": is_error})
 
 
 def append(line: str) -> None:
