@@ -172,6 +172,7 @@ class Session:
         prompt: str = "",
         reminder: str = "",
         deny_after: float | None = None,
+        chat: bool = False,
         host_name: str = "local",
         limits: Limits = NO_LIMITS,
         job_limits: JobLimits | None = None,
@@ -197,6 +198,7 @@ class Session:
             prompt: what the agent is told first; "": nothing yet.
             reminder: what it is told once, when it stands still without DONE or ERROR; "": nothing.
             deny_after: seconds after which a question of the agent that nobody has answered is denied; None: never.
+            chat: a person talks with the agent, and ends that; else it has a task.
             host_name: what the host is called in lists.
             limits: when it is stopped by itself.
             job_limits: what the supervisor on the host enforces, with or without a driver.
@@ -213,7 +215,10 @@ class Session:
         if isinstance(agent, ClaudeCode):
             await agent.check(host, "/" if make_cwd else cwd)
             command, env = agent.command(), {**agent.environment(), **(env or {})}
-            agent, conversation = "claude", _conversation(prompt, reminder, deny_after)
+            agent = "claude"
+            conversation = ConversationDocument(
+                dialect="claude", prompt=prompt, reminder=reminder, deny_after=deny_after, chat=chat
+            )
         redact = Redactor.of_environment(os.environ, env or {})
         session = session_id or new_id()
         taskdir = posixpath.join(state_dir, session)
@@ -413,10 +418,6 @@ async def _end_unstarted(writer: JournalWriter, outcome: OutcomeDocument) -> Non
 def _owner(store: Store, lease: Lease) -> Owner:
     # A digest: the owner file lies on the host, and a URL may name what nobody there needs to know.
     return Owner(hashlib.sha256(store.url.encode()).hexdigest()[:16], lease.session, lease.generation)
-
-
-def _conversation(prompt: str, reminder: str, deny_after: float | None) -> ConversationDocument:
-    return ConversationDocument(dialect="claude", prompt=prompt, reminder=reminder, deny_after=deny_after)
 
 
 def _started(record: SessionRecord) -> SessionStarted:

@@ -1,207 +1,79 @@
-"""A conversation with the real Claude Code on this machine; its model is a script."""
+"""A conversation with the real Claude Code, on this machine and over SSH; its model is a script."""
 
-import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 import pytest
-from claude_rig import ClaudeRig, claude_rig
-from conversation_rig import ConversationRig, run
-from conversation_rig import rig as rig
-from model_api import Fail, Hold, Say, Use, bash
+from claude_scene import HERE, WAITS, Scene, allow, events, until_asked
+from claude_scene import scene as scene
+from model_api import Cut, Fail, Hold, Say, Use, bash
 
 from host.job_rig import until
-from optio_agents.conversation.claude_code import ClaudeCode
-from optio_agents.conversation.contract import ConversationClosed, PermissionDecision, PermissionRequest
-from optio_agents.conversation.events import TurnEnded
-from optio_agents.conversation.open import open_conversation
+from optio_agents.conversation.contract import ConversationClosed, PermissionDecision
+from optio_agents.conversation.events import AgentTask, AgentText, AgentThinking, TurnEnded
 from optio_agents.errors import AgentRefused
-from optio_host.local.host import LocalHost
+from optio_agents.journal.memory import MemoryStore
 
-QUESTION = {
-    "questions": [
-        {
-            "question": "Which colour?",
-            "header": "Colour",
-            "multiSelect": False,
-            "options": [{"label": "Red", "description": "red"}, {"label": "Blue", "description": "blue"}],
-        }
-    ]
-}
+ERRORS = {
+    400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error", 500: "api_error",
+    529: "overloaded_error",
+}  # fmt: skip
+IN_BACKGROUND = Use((("Bash", {"command": WAITS, "description": "a command", "run_in_background": True}),))
+SUBAGENT = Use((("Task", {"description": "work", "prompt": "SCENARIO:write", "subagent_type": "general-purpose"}),))
 SCRIPT = {
     "hello": [Say("Hello.", thinking="Hm.")],
-    "write": [bash("echo hi > out.txt"), Say("I wrote it.")],
-    "two": [Use((("Bash", {"command": "echo 1 > one"}), ("Bash", {"command": "echo 2 > two"}))), Say("Both.")],
-    "ask": [Use((("AskUserQuestion", QUESTION),)), Say("Thanks.")],
-    "plan": [Use((("ExitPlanMode", {"plan": "Do it."}),)), Say("I shall.")],
     "hold": [Hold("I am writing")],
-    "tool": [bash("echo started > started; while :; do read x < /dev/zero; done"), Say("Never.")],
-    "e400": [Fail(400, "invalid_request_error", "bad request here")],
-    "e529": [Fail(529, "overloaded_error")],
+    "write": [bash("echo hi > out.txt"), Say("I wrote it.")],
+    "cut": [Cut("half of a")],
+    "background": [IN_BACKGROUND, Say("It runs."), Say("It has run.")],
+    "subagent": [SUBAGENT, Say("A subagent is at it."), Say("It has done it.")],
+    **{f"e{status}": [Fail(status, kind)] for status, kind in ERRORS.items()},
 }
+UNKNOWN = "c9a6ce04-3f66-46e4-a107-88dc2b7a33ec"
+CHOSEN = "0c0f3a4e-6e1c-4a58-9d1f-5a4f6c1b7e2d"
 
 
-def on_claude(base: Path, body: Callable[[ClaudeRig, ClaudeCode, LocalHost], object]) -> None:
-    """Run a test with the program, a description of it and a host to run it on."""
-    with claude_rig(base, SCRIPT) as claude:
-        host = LocalHost(str(base / "task"))
-
-        async def with_host() -> None:
-            await host.setup_workdir()
-            await body(claude, ClaudeCode(executable=claude.program, env=claude.env), host)  # type: ignore[misc]
-            assert not list((base / "task").glob("*/run")), "a conversation left its directory"
-
-        run(with_host)
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.chdir(tmp_path)
-
-
-def allow(request: PermissionRequest) -> PermissionDecision:
-    return PermissionDecision("allow")
-
-
-def test_a_prompt_is_answered_and_a_second_one_too(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
+def test_a_prompt_is_thought_about_and_answered_and_a_second_one_too(scene: Scene) -> None:
+    async def body() -> None:
+        texts: list[str] = []
+        async with scene.talking() as conversation:
+            conversation.on_message(texts.append)
             for _ in range(2):
                 turn = await conversation.ask("SCENARIO:hello")
-                assert (turn.text, turn.reason) == ("Hello.", "completed")
+                assert (turn.text, turn.reason, turn.is_error) == ("Hello.", "completed", False)
             assert conversation.agent_session
             assert conversation.cost_usd
-        assert conversation.closed
+        assert texts == ["Hello.", "Hello."]
 
-    on_claude(tmp_path, body)
-
-
-def test_a_tool_that_is_allowed_runs_and_one_that_is_denied_does_not(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        out = Path(host.workdir, "out.txt")
-        async with open_conversation(host, agent) as conversation:
-            conversation.on_permission_request(lambda request: PermissionDecision("deny", message="Not today."))
-            assert (await conversation.ask("SCENARIO:write")).denied == ("Bash",)
-            assert not out.exists()
-            assert "Not today." in str(claude.api.requests[-1]["messages"])
-            conversation.on_permission_request(allow)
-            assert (await conversation.ask("SCENARIO:write")).denied == ()
-            assert out.read_text() == "hi\n"
-
-    on_claude(tmp_path, body)
+    scene.run(body)
 
 
-def test_two_tools_at_once_are_asked_about_and_both_run(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        asked: list[str] = []
+def test_what_it_thinks_and_says_is_in_the_journal_once_also_when_its_stream_is_cut(scene: Scene) -> None:
+    async def body() -> None:
+        store = MemoryStore()
+        async with scene.talking(replace(scene.agent, partial_messages=True), store=store) as conversation:
+            await conversation.ask("SCENARIO:hello")
+            turn = await conversation.ask("SCENARIO:cut")
+            assert (turn.text, turn.is_error) == ("half of a", False)
+        assert await events(store, AgentThinking) == [AgentThinking("Hm.", None)]
+        assert await events(store, AgentText) == [AgentText("Hello.", None), AgentText("half of a", None)]
+        assert [each.get("stream") for each in scene.claude.api.requests] == [True, True, False]
 
-        def decide(request: PermissionRequest) -> PermissionDecision:
-            asked.append(str(request.input["command"]))
-            return PermissionDecision("allow")
-
-        async with open_conversation(host, agent, permissions=decide) as conversation:
-            assert (await conversation.ask("SCENARIO:two")).text == "Both."
-        assert sorted(asked) == ["echo 1 > one", "echo 2 > two"]
-        assert Path(host.workdir, "one").exists()
-        assert Path(host.workdir, "two").exists()
-
-    on_claude(tmp_path, body)
+    scene.run(body)
 
 
-def test_a_question_is_answered_with_what_a_person_chose(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        def choose(request: PermissionRequest) -> PermissionDecision:
-            assert request.tool_name == "AskUserQuestion"
-            return PermissionDecision("allow", updated_input={**request.input, "answers": {"Which colour?": "Blue"}})
-
-        async with open_conversation(host, agent, permissions=choose) as conversation:
-            await conversation.ask("SCENARIO:ask")
-        assert '"Which colour?"="Blue"' in str(claude.api.requests[-1]["messages"]).replace("\\", "")
-
-    on_claude(tmp_path, body)
-
-
-def test_a_plan_is_approved(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        planning = replace(agent, permission_mode="plan")
-        async with open_conversation(host, planning, permissions=allow) as conversation:
-            assert (await conversation.ask("SCENARIO:plan")).text == "I shall."
-
-    on_claude(tmp_path, body)
-
-
-def test_an_interrupt_ends_the_turn_in_a_text_and_the_next_one_works(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
-            await conversation.interrupt()  # before anything was said
-            turn = await interrupted(conversation.ask, "SCENARIO:hold", claude.api.until_held, conversation.interrupt)
-            assert turn.reason == "aborted_streaming"
-            await conversation.interrupt()  # when idle: no result follows, and nothing waits for one
-            assert (await conversation.ask("SCENARIO:hello")).text == "Hello."
-
-    on_claude(tmp_path, body)
-
-
-def test_an_interrupt_ends_a_tool_with_everything_it_started(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        started = Path(host.workdir, "started")
-
-        def wait() -> None:
-            while not started.exists():
-                pass
-
-        async with open_conversation(host, agent, permissions=allow) as conversation:
-            turn = await interrupted(conversation.ask, "SCENARIO:tool", wait, conversation.interrupt)
-            assert turn.reason == "aborted_tools"
-            await until(lambda: not loops(), "the end of the tool")
-
-    on_claude(tmp_path, body)
-
-
-def test_an_interrupt_while_a_question_is_open_withdraws_it(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
-            async with anyio.create_task_group() as tasks:
-
-                async def interrupt() -> None:
-                    await until(lambda: bool(conversation.questions), "the question")
-                    await conversation.interrupt()
-
-                tasks.start_soon(interrupt)
-                assert (await conversation.ask("SCENARIO:write")).reason == "aborted_tools"
-            assert conversation.questions == ()
-            assert not Path(host.workdir, "out.txt").exists()
-            assert (await conversation.ask("SCENARIO:hello")).text == "Hello."
-
-    on_claude(tmp_path, body)
-
-
-@pytest.mark.parametrize("scenario", ["e400", "e529"])
-def test_an_error_of_the_api_is_a_failed_turn_and_the_conversation_goes_on(tmp_path: Path, scenario: str) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
-            turn = await conversation.ask(f"SCENARIO:{scenario}")
-            assert (turn.is_error, turn.reason) == (True, "api_error")
-            assert (await conversation.ask("SCENARIO:hello")).text == "Hello."
-
-    on_claude(tmp_path, body)
-
-
-def test_two_messages_sent_during_a_turn_have_one_answer_and_nothing_is_pending_after_it(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
+def test_two_messages_sent_during_a_turn_have_one_answer_and_nothing_is_pending_after_it(scene: Scene) -> None:
+    async def body() -> None:
         turns: list[TurnEnded] = []
-        async with open_conversation(host, agent) as conversation:
+        async with scene.talking() as conversation:
             async with anyio.create_task_group() as tasks:
 
                 async def ask(text: str) -> None:
                     turns.append(await conversation.ask(text))
 
                 tasks.start_soon(ask, "SCENARIO:hold")
-                await anyio.to_thread.run_sync(claude.api.until_held)
+                await scene.until_held()
                 for text in ("SCENARIO:hello one", "SCENARIO:hello two"):
                     tasks.start_soon(ask, text)
                 queued = 0
@@ -209,119 +81,120 @@ def test_two_messages_sent_during_a_turn_have_one_answer_and_nothing_is_pending_
                     queued += event["type"] == "command_lifecycle" and event["state"] == "queued"
                     if queued == 3:
                         break
-                claude.api.go()
+                scene.claude.api.go()
             assert turns[1] == turns[2]
             assert len(turns[1].ids) == 2
             assert not conversation.is_pending()
 
-    on_claude(tmp_path, body)
+    scene.run(body)
 
 
-def test_a_session_is_resumed_and_one_that_is_not_known_ends_with_what_the_agent_says(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
+def test_an_error_of_the_api_is_a_failed_turn_and_the_conversation_goes_on(scene: Scene) -> None:
+    async def body() -> None:
+        async with scene.talking() as conversation:
+            for status in ERRORS:
+                turn = await conversation.ask(f"SCENARIO:e{status}")
+                assert (turn.is_error, turn.reason) == (True, "api_error")
+                assert str(status) in turn.text
+                assert conversation.failure == turn.text
+            assert (await conversation.ask("SCENARIO:hello")).text == "Hello."
+            assert conversation.failure == ""
+
+    scene.run(body)
+
+
+def test_work_in_the_background_ends_in_a_turn_that_nobody_asked_for_and_that_answers_nothing(scene: Scene) -> None:
+    async def body() -> None:
+        store = MemoryStore()
+        async with scene.talking(permissions=allow, store=store) as conversation:
+            first = await conversation.ask("SCENARIO:background")
+            await scene.until_tool_runs()
+            assert not conversation.is_pending()
+            second = await conversation.ask("SCENARIO:hello")
+            await scene.let_the_tool_go("hi\n")
+            await until(lambda: len(scene.claude.api.requests) == 4, "the turn that nobody asked for")
+            third = await conversation.ask("SCENARIO:hello")
+        turns = await events(store, TurnEnded)
+        assert [each.text for each in turns] == ["It runs.", "Hello.", turns[2].text, "Hello."]
+        assert [each.ids for each in turns] == [first.ids, second.ids, (), third.ids]
+        states = [each.state for each in await events(store, AgentTask)]
+        assert (states[0], states[-1]) == ("started", "completed")
+        assert (scene.cwd / "out.txt").read_text() == "hi\n"
+
+    scene.run(body)
+
+
+def test_what_a_subagent_asks_stays_open_when_the_turn_ends_and_is_answered_turns_later(scene: Scene) -> None:
+    async def body() -> None:
+        store = MemoryStore()
+        async with scene.talking(store=store) as conversation:
+            await conversation.ask("SCENARIO:subagent")
+            question = await until_asked(conversation)
+            await conversation.ask("SCENARIO:hello")
+            assert [each.id for each in conversation.questions] == [question]
+            await conversation.answer(question, PermissionDecision("allow"))
+
+            async def ended() -> bool:
+                return len(await events(store, TurnEnded)) == 3
+
+            await until(ended, "the turn that nobody asked for")
+        assert (scene.cwd / "out.txt").read_text() == "hi\n"
+        texts = await events(store, AgentText)
+        assert [(each.text, each.parent is None) for each in texts if each.text == "I wrote it."] == [
+            ("I wrote it.", False)
+        ]
+        assert (await events(store, AgentTask))[-1].text == "I wrote it."
+
+    scene.run(body)
+
+
+def test_a_session_is_resumed_under_its_own_id_and_a_copy_of_it_under_another(scene: Scene) -> None:
+    async def body() -> None:
+        async with scene.talking(replace(scene.agent, session_id=CHOSEN)) as conversation:
             await conversation.ask("SCENARIO:hello first")
-            first = conversation.agent_session
-        async with open_conversation(host, replace(agent, resume=first)) as conversation:
+            assert conversation.agent_session == CHOSEN
+        async with scene.talking(replace(scene.agent, resume=CHOSEN)) as conversation:
             await conversation.ask("SCENARIO:hello again")
-            assert conversation.agent_session == first
-        assert "SCENARIO:hello first" in str(claude.api.requests[-1]["messages"])
-        unknown = replace(agent, resume="c9a6ce04-3f66-46e4-a107-88dc2b7a33ec")
-        async with open_conversation(host, unknown) as conversation:
+            assert conversation.agent_session == CHOSEN
+            assert "SCENARIO:hello first" in scene.told()
+        async with scene.talking(replace(scene.agent, resume=CHOSEN, fork=True)) as conversation:
+            await conversation.ask("SCENARIO:hello in the copy")
+            assert conversation.agent_session not in ("", CHOSEN)
+            assert "SCENARIO:hello again" in scene.told()
+
+    scene.run(body)
+
+
+def test_a_session_that_is_not_known_ends_with_what_the_agent_says(scene: Scene) -> None:
+    async def body() -> None:
+        async with scene.talking(replace(scene.agent, resume=UNKNOWN)) as conversation:
             with suppress(ConversationClosed):  # it may have ended before it is asked
                 turn = await conversation.ask("SCENARIO:hello")
                 assert turn.is_error
-            await until(lambda: "No conversation found" in conversation.failure, "what the agent says")
+            await until(lambda: f"No conversation found with session ID: {UNKNOWN}" in conversation.failure, "why")
 
-    on_claude(tmp_path, body)
-
-
-def test_what_is_raised_while_a_conversation_is_open_comes_out_as_it_is(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        with pytest.raises(RuntimeError, match="of the test"):
-            async with open_conversation(host, agent):
-                raise RuntimeError("of the test")
-
-    on_claude(tmp_path, body)
+    scene.run(body)
 
 
-def test_what_can_be_set_is_set_and_what_cannot_is_refused(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
+def test_what_can_be_set_is_set_and_what_cannot_is_refused(scene: Scene) -> None:
+    async def body() -> None:
+        async with scene.talking() as conversation:
             await conversation.set_model("claude-sonnet-4-5")
             await conversation.set_permission_mode("acceptEdits")
             assert "totalTokens" in await conversation.context_usage()
             with pytest.raises(AgentRefused):
                 await conversation.set_permission_mode("nonsense")
             await conversation.ask("SCENARIO:hello")
-        assert claude.api.requests[-1]["model"] == "claude-sonnet-4-5"
+        assert scene.claude.api.requests[-1]["model"] == "claude-sonnet-4-5"
 
-    on_claude(tmp_path, body)
-
-
-def test_a_conversation_that_is_left_in_the_middle_of_a_turn_ends_at_once(tmp_path: Path) -> None:
-    async def body(claude: ClaudeRig, agent: ClaudeCode, host: LocalHost) -> None:
-        async with open_conversation(host, agent) as conversation:
-            await conversation.send("SCENARIO:hold")
-            await anyio.to_thread.run_sync(claude.api.until_held)
-        assert conversation.closed
-
-    on_claude(tmp_path, body)
+    scene.run(body)
 
 
-def test_the_next_driver_goes_on_in_the_middle_of_a_turn_and_answers_what_was_asked_before(
-    rig: ConversationRig, tmp_path: Path
-) -> None:
-    with claude_rig(tmp_path, SCRIPT) as claude:
+@pytest.mark.parametrize("scene", [HERE], indirect=True)
+def test_what_is_raised_while_a_conversation_is_open_comes_out_as_it_is(scene: Scene) -> None:
+    async def body() -> None:
+        with pytest.raises(RuntimeError, match="of the test"):
+            async with scene.talking():
+                raise RuntimeError("of the test")
 
-        async def body() -> None:
-            agent = ClaudeCode(executable=claude.program, env=claude.env)
-            async with rig.talking(agent, cwd=str(claude.cwd), prompt="SCENARIO:write") as talking:
-                session = talking.session.id
-                await rig.until_event(session, "question.asked")
-                await talking.session.leave("for the next one")
-                await talking.driving.over.wait()
-                adopted = await rig.adopt(session)
-                async with rig.driven(adopted) as driving:
-                    assert adopted.conversation.is_pending()
-                    assert len(adopted.conversation.questions) == 1
-                    adopted.conversation.on_permission_request(allow)
-                    await rig.until_event(session, "turn.ended")
-                    assert not adopted.conversation.is_pending()
-                    assert (claude.cwd / "out.txt").read_text() == "hi\n"
-                    assert (await adopted.conversation.ask("SCENARIO:hello")).text == "Hello."
-                    await adopted.conversation.close()
-                    assert (await driving.ended()).outcome == "closed"
-                types = await rig.types(session)
-                assert (types.count("question.asked"), types.count("question.answered")) == (1, 1)
-                assert types.count("turn.queued") == types.count("turn.ended") == 2
-
-        run(body)
-
-
-def loops() -> list[int]:
-    """Every process of the tool that never ends."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"read x < /dev/zero" in (entry / "cmdline").read_bytes() and int(entry.name) != os.getpid():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-async def interrupted(
-    ask: Callable[[str], object], text: str, wait: Callable[[], None], interrupt: Callable[[], object]
-) -> TurnEnded:
-    """The turn that was interrupted once it had come to where `wait` returns."""
-    turns: list[TurnEnded] = []
-    async with anyio.create_task_group() as tasks:
-
-        async def ask_it() -> None:
-            turns.append(await ask(text))  # type: ignore[misc]
-
-        tasks.start_soon(ask_it)
-        await anyio.to_thread.run_sync(wait)
-        await interrupt()  # type: ignore[misc]
-    return turns[0]
+    scene.run(body)

@@ -106,6 +106,16 @@ def test_a_denial_reaches_the_agent_with_its_reason(bench: Bench, claude: Claude
     assert bench.run("cancel", session).code == 0
 
 
+def test_a_denial_may_end_the_turn_from_another_terminal(bench: Bench, claude: ClaudeRig) -> None:
+    session = bench.run("run", "--detach", "--agent", "claude", "SCENARIO:write").out.strip()
+    denied = bench.run("deny", question(bench)["id"], "--stop")
+    assert (denied.code, denied.out) == (0, "denied and stopped: Bash: echo hi > out.txt\n")
+    [turn] = wait_for(lambda: bench.run("logs", "--json", session).data("turn.ended"), "the end of the turn")
+    assert (turn["reason"], turn["denied"]) == ("aborted_tools", ["Bash"])
+    assert len(claude.api.requests) == 1
+    assert bench.run("cancel", session).code == 0
+
+
 def test_an_approval_may_change_what_will_run(bench: Bench) -> None:
     session = bench.run("run", "--detach", "--agent", "claude", "SCENARIO:write").out.strip()
     asked = question(bench)

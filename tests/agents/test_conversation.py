@@ -22,7 +22,7 @@ from optio_agents.conversation.contract import (
     PermissionHandler,
     PermissionRequest,
 )
-from optio_agents.conversation.exchange import CONTROL_PATIENCE, NOBODY, REMIND_AFTER, START_PATIENCE
+from optio_agents.conversation.exchange import CONTROL_PATIENCE, NOBODY, REMIND_AFTER, REMIND_BUSY_AFTER, START_PATIENCE
 from optio_agents.conversation.questions import Settled, TooLate
 from optio_agents.conversation.subscribers import CutOff
 from optio_agents.errors import AgentRefused, AgentSilent, StoreFull
@@ -566,6 +566,33 @@ def test_an_agent_that_stands_still_without_done_is_reminded_once(rig: Conversat
             assert said == ["go", "System: well?", "anything else?"]
             assert talking.session.record.conversation is not None
             assert talking.session.record.conversation.reminder == ""
+
+    run(body)
+
+
+def test_an_agent_that_waits_for_its_work_in_the_background_is_not_reminded_soon(rig: ConversationRig) -> None:
+    def task(number: str, state: str) -> dict[str, Any]:
+        return {"type": "system", "subtype": "task_updated", "task_id": number, "patch": {"status": state}}
+
+    begun = {"type": "system", "subtype": "task_started", "task_id": "1", "description": "a subagent"}
+    agent = [Rule("go", begun, task("2", "running"), result()), Rule("finish", task("1", "completed"), result()), HELLO]
+
+    async def body() -> None:
+        async with rig.talking(rig.agent(*agent), prompt="go", reminder="System: well?") as talking:
+            session = talking.session.id
+            await rig.until_event(session, "turn.ended")
+            rig.clock.skip(REMIND_AFTER)
+            await talking.conversation.ask("finish")
+            rig.clock.skip(REMIND_AFTER)
+            await anyio.wait_all_tasks_blocked()
+            await talking.session.leave("another one goes on")
+            await talking.driving.over.wait()
+            async with rig.driven(await rig.adopt(session)):
+                rig.clock.skip(REMIND_BUSY_AFTER)
+                await rig.until_event(session, "turn.ended", 3)
+            await rig.stop(session)
+            said = [each["message"]["content"] for each in talking.told() if each["type"] == "user"]
+            assert said == ["go", "finish", "System: well?"]
 
     run(body)
 

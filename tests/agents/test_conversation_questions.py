@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from optio_agents.conversation.contract import PermissionDecision
 from optio_agents.conversation.control import Answered, Control, Unanswered
-from optio_agents.conversation.dialogue import TURN_ENDED, Dialogue
+from optio_agents.conversation.dialogue import TOOL_RETURNED, TURN_ENDED, Dialogue, Heard
+from optio_agents.conversation.events import QuestionWithdrawn
 from optio_agents.conversation.messages import Response, TurnResult
 from optio_agents.conversation.parse import parse
 from optio_agents.conversation.questions import KEPT_CLOSED, OPEN_LIMIT, Questions, Settled, TooLate
@@ -61,6 +62,17 @@ def test_a_denial_says_why_and_a_plain_no_says_something() -> None:
     ask(made, "s")
     assert answer(made.questions.settle("r", DENY, "me", 2)) == {"behavior": "deny", "message": "not today"}
     assert answer(made.questions.settle("s", PermissionDecision("deny"), "me", 2))["message"]
+
+
+def test_a_denial_may_end_the_turn_and_an_approval_may_not() -> None:
+    made = dialogue()
+    ask(made)
+    with pytest.raises(ValueError, match="denial"):
+        made.questions.settle("r", PermissionDecision("allow", interrupt=True), "me", 2)
+    settled = made.questions.settle("r", PermissionDecision("deny", message="stop", interrupt=True), "me", 2)
+    assert answer(settled) == {"behavior": "deny", "message": "stop", "interrupt": True}
+    assert isinstance(settled, Settled)
+    assert settled.question.answer == {"behavior": "deny", "by": "me", "message": "stop", "interrupt": True}
 
 
 def test_the_first_answer_wins_and_the_second_is_told_whose_it_was() -> None:
@@ -139,6 +151,30 @@ def test_a_question_of_a_turn_that_has_ended_is_withdrawn_and_answered_so_that_n
     [line] = heard.lines
     assert json.loads(line)["response"]["response"] == {"behavior": "deny", "message": TURN_ENDED}
     assert [each.id for each in made.questions.open] == ["subagent"]
+
+
+def give_back(made: Dialogue, use: str) -> Heard:
+    block = {"type": "tool_result", "tool_use_id": use, "content": "permission request failed", "is_error": True}
+    return made.hear(parse(json.dumps({"type": "user", "message": {"content": [block]}}).encode()), 3)
+
+
+def test_a_question_about_a_tool_that_has_given_back_something_waits_for_nobody_and_is_withdrawn() -> None:
+    made = dialogue()
+    ask(made, "r", tool_use_id="t1", agent_id="a1")  # of a subagent: no end of a turn withdraws it
+    ask(made, "s", tool_use_id="t2", agent_id="a1")
+    assert give_back(made, "another").questions == []
+    heard = give_back(made, "t1")
+    assert [(each.id, each.status) for each in heard.questions] == [("r", "withdrawn")]
+    assert heard.events[-1] == QuestionWithdrawn("r", TOOL_RETURNED)
+    assert heard.lines == []
+    assert [each.id for each in made.questions.open] == ["s"]
+    assert isinstance(made.questions.settle("r", ALLOW, "me", 4), TooLate)
+
+
+def test_a_question_that_does_not_say_which_use_of_a_tool_it_is_about_stays_open() -> None:
+    made = dialogue()
+    ask(made, tool_use_id="")
+    assert give_back(made, "").questions == []
 
 
 def test_the_end_of_the_agent_withdraws_every_question() -> None:

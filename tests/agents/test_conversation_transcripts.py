@@ -28,6 +28,14 @@ TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.jsonl"))
 FAR_AWAY = 1e9
 
 
+SAME_AS_OURS = [
+    {"behavior", "updatedInput"},
+    {"behavior", "message"},
+    {"behavior", "message", "interrupt"},
+]
+"""Answers of the recorded client that ours are byte for byte, but for what JSON leaves open."""
+
+
 class Replay:
     """A transcript, heard by a dialogue that sends what the recorded client sent."""
 
@@ -56,14 +64,16 @@ class Replay:
             case "control_response":
                 answer = message["response"].get("response", {})
                 if "behavior" in answer:
-                    decision = PermissionDecision(answer["behavior"], answer.get("updatedInput"), answer.get("message"))
+                    decision = PermissionDecision(
+                        answer["behavior"],
+                        answer.get("updatedInput"),
+                        answer.get("message"),
+                        interrupt=answer.get("interrupt", False),
+                    )
                     settled = self.dialogue.questions.settle(message["response"]["request_id"], decision, "test", 0)
                     match settled:
                         case Settled(_, line):
-                            if answer.keys() == {"behavior", "updatedInput"} or answer.keys() == {
-                                "behavior",
-                                "message",
-                            }:
+                            if answer.keys() in SAME_AS_OURS:
                                 assert json.loads(line) == message
                         case TooLate():
                             self.late.append(message["response"]["request_id"])

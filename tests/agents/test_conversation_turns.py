@@ -62,6 +62,18 @@ def test_a_version_that_tells_nothing_is_taken_to_answer_in_order() -> None:
     assert made.take(result()) == (TurnOver((), result()),)
 
 
+def test_a_turn_that_nobody_asked_for_does_not_answer_what_was_just_sent() -> None:
+    made = turns("a")
+    made.take(moved("a", "started"))
+    assert made.take(result("a")) == (TurnOver(("a",), result("a")),)
+    made.sent("b")
+    assert made.current is None
+    assert made.take(result()) == (TurnOver((), result()),)
+    again = Turns(made.standing, tells=made.tells)
+    assert again.take(result()) == (TurnOver((), result()),)
+    assert list(again.standing) == ["b"]
+
+
 def test_a_cancelled_send_gets_no_answer() -> None:
     made = turns("a")
     assert made.take(moved("a", "cancelled")) == (SendCancelled("a"),)

@@ -28,7 +28,7 @@ def test_a_conversation_is_recognised_by_its_methods() -> None:
 
 def test_permission_values_cannot_be_changed_and_have_their_defaults() -> None:
     decision = PermissionDecision("deny")
-    assert (decision.updated_input, decision.message) == (None, None)
+    assert (decision.updated_input, decision.message, decision.interrupt) == (None, None, False)
     request = PermissionRequest("Bash", {"command": "ls"}, {})
     for value in (decision, request):
         with pytest.raises(dataclasses.FrozenInstanceError):

@@ -1,14 +1,19 @@
 """The agents that `optio run` knows by name, and what each is told first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import get_args
 
 import click
 
-from ..conversation.claude_code import ClaudeCode
+from ..conversation.claude_code import ClaudeCode, PermissionMode
 from ..protocol.prompt import build_log_channel_prompt
+from .options import executable_option
 
 AGENTS = ("claude",)
 
+Command = Callable[..., None]
 
 REMINDER = (
     "System: your turn has ended, and there is neither DONE nor ERROR in the log. Go on; when the work is finished, or "
@@ -17,16 +22,71 @@ REMINDER = (
 """What an agent is told once that stands still."""
 
 
-def agent_of(env: Mapping[str, str], resume: str | None, executable: str | None = None) -> ClaudeCode:
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What a person has said of the agent on the command line; None: nothing.
+
+    Attributes:
+        executable: its program; else as it is found on the PATH.
+        model: which model it uses.
+        permission_mode: which uses of tools it asks about.
+        resume: id of one of its own sessions to go on with.
+    """
+
+    executable: str | None
+    model: str | None
+    permission_mode: PermissionMode | None
+    resume: str | None
+
+
+def with_agent_options(command: Command) -> Command:
+    """Add the options of an agent to a command, which gets them as `agent_options`."""
+
+    @wraps(command)
+    def taken(
+        executable: str | None,
+        model: str | None,
+        permission_mode: PermissionMode | None,
+        resume: str | None,
+        **others: object,
+    ) -> None:
+        command(agent_options=AgentOptions(executable, model, permission_mode, resume), **others)
+
+    for option in reversed(
+        [
+            executable_option,
+            click.option("--model", metavar="NAME", help="The agent's model. Default: its own choice."),
+            click.option(
+                "--permission-mode",
+                type=click.Choice(get_args(PermissionMode)),
+                help="Which uses of tools the agent asks about. Default: as its settings say.",
+            ),
+            click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions."),
+        ]
+    ):
+        taken = option(taken)
+    return taken
+
+
+def agent_of(env: Mapping[str, str], options: AgentOptions, *, partial_messages: bool = False) -> ClaudeCode:
     """Claude Code.
 
     Parameters:
         env: additions to its environment.
-        resume: id of one of its own sessions to go on with.
-        executable: its program; None: as it is found on the PATH.
+        options: what a person has said of it.
+        partial_messages: it says each word as it comes.
+
+    Raises click.UsageError for what never works together.
     """
     try:
-        return ClaudeCode(executable=executable or "claude", env=env, resume=resume)
+        return ClaudeCode(
+            executable=options.executable or "claude",
+            model=options.model,
+            permission_mode=options.permission_mode,
+            env=env,
+            resume=options.resume,
+            partial_messages=partial_messages,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -68,7 +68,7 @@ class Asked:
             return "reason: "
         if self._plan:
             return "approve this plan? y, n (keep planning), n: WHY, r (type the reason) > "
-        return "allow? y, n, n: WHY, r (type the reason), e (edit) > "
+        return "allow? y, a (always this), n, n: WHY, r (type the reason), e (edit) > "
 
     def take(self, line: str) -> Reply:
         """What a line means."""
@@ -77,6 +77,8 @@ class Asked:
         match line.lower():
             case "y" | "yes":
                 return Answer("approve", {})
+            case "a" | "always" if not self._plan:
+                return Answer("approve", {"always": True})
             case "r":
                 self._wants_reason = True
                 return Again("")

@@ -16,18 +16,23 @@ from .visible import visible
 @click.command()
 @click.argument("question", metavar="ID")
 @click.option("--input", "edited", default="", metavar="JSON", help="Call the tool with this instead.")
+@click.option("--always", is_flag=True, help="Also when the very same is asked again in this session.")
 @store_option
-def command(question: str, edited: str, store_url: str | None) -> None:
+def command(question: str, edited: str, always: bool, store_url: str | None) -> None:
     """Allow an agent to use a tool that it has asked for; ID is of the question, or as much of it as no other has.
+
+    With --always, the same use is not asked about again in this session: the very same command, or for a tool that
+    names a file the same file.
 
     Exit status: 0 when it is allowed, 1 when it was too late or nobody has taken it, 2 for a wrong ID.
 
     \b
     Examples:
       optio approve 5f3a
+      optio approve 5f3a --always
       optio approve 5f3a --input '{"command": "make test"}'
     """
-    data: JsonObject = {}
+    data: JsonObject = {"always": True} if always else {}
     if edited:
         data["input"] = _object(edited)
 

@@ -7,7 +7,7 @@ import click
 
 from ..conversation.questions import tool_of
 from ..errors import StoreError
-from ..journal import JsonObject, Question, Store
+from ..journal import JsonObject, Question, Snapshot, Store
 from ..redaction import REPLACEMENT
 from .answers import Again, Answer, Asked, Choices, Edit, asked
 from .audience import Audience
@@ -42,14 +42,20 @@ class Asking:
             snapshot = await self._store.snapshot(self._session)
             if snapshot.record.state == "ended":
                 return
-            waiting = [q for q in snapshot.questions if q.status == "open" and q.id not in self._left_open]
-            if waiting:
+            question = self.next_of(snapshot)
+            if question is not None:
                 await self._audience.caught_up(snapshot.last_seq)
-                await self._ask(waiting[0])
+                await self.ask(question)
             else:
                 change = await self._store.news(self._session, change)
 
-    async def _ask(self, question: Question) -> None:
+    def next_of(self, snapshot: Snapshot) -> Question | None:
+        """The question that is to be asked next; None: none is open, but those that were left so."""
+        waiting = [q for q in snapshot.questions if q.status == "open" and q.id not in self._left_open]
+        return waiting[0] if waiting else None
+
+    async def ask(self, question: Question) -> None:
+        """Until it is answered, here or elsewhere, or withdrawn, or left open."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._stop_when_closed, question, tasks.cancel_scope)

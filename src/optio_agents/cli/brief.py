@@ -43,6 +43,12 @@ def record_in_brief(record: SessionRecord) -> dict[str, object]:
     }
 
 
+def cost_in_words(record: SessionRecord) -> str:
+    """What its agent has cost so far, as it says: "$0.12"; "" when it has not said."""
+    cost = record.conversation.cost_usd if record.conversation else None
+    return "" if cost is None else f"${cost:.2f}" if cost >= 0.1 else f"${cost:.4f}"
+
+
 def driver_in_words(record: SessionRecord) -> str:
     """Who drives a session: "pid 123", with the machine when it is another one; "none", "gone", or "" after its end."""
     driver = record.driver

@@ -13,6 +13,7 @@ import anyio
 
 from optio_host.errors import HostError
 from optio_host.open import LOCAL, address_of, unconnected
+from optio_host.url import HostAddress
 
 from ..journal import SessionRecord
 
@@ -33,6 +34,11 @@ async def host_of(record: SessionRecord) -> "AsyncIterator[AnyHost]":
     finally:
         with anyio.CancelScope(shield=True):
             await host.disconnect()
+
+
+def name_of(url: str) -> str:
+    """What a host that a person has named is called in lists, and is opened by again."""
+    return LOCAL if address_of(url) == HostAddress(None, None) else url
 
 
 def is_local(record: SessionRecord) -> bool:

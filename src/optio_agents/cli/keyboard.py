@@ -9,6 +9,9 @@ import anyio
 LOOK_AGAIN = 1.0
 """Seconds between two looks at whether we are in the foreground again."""
 
+TOGETHER = 0.05
+"""Seconds between two lines that are pasted, at most; nobody types that fast."""
+
 LINE_LIMIT = 4096
 """Bytes that a terminal keeps of a line, at most (N_TTY of Linux)."""
 
@@ -24,6 +27,7 @@ class Keyboard:
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        self._pasted: list[str | None] = []
 
     async def line(self) -> str | None:
         """The next line, without blanks around it; None when there is none: end of input, or a closed terminal."""
@@ -41,6 +45,21 @@ class Keyboard:
                 return None
             typed += piece
         return typed.decode("utf-8", "replace").strip()
+
+    async def paste(self) -> str | None:
+        r"""The next lines that come together, as one text: pasted ones, or one that is typed; also one that ends with \
+        and what follows. None as from `line`. Cancelled, it forgets nothing."""
+        while True:
+            last = self._pasted[-1] if self._pasted else ""
+            goes_on = not self._pasted or (last is not None and last.endswith("\\"))
+            with anyio.move_on_after(None if goes_on else TOGETHER):
+                if last is not None:
+                    self._pasted.append(await self.line())
+                    continue
+            break
+        lines = [each.removesuffix("\\") for each in self._pasted if each is not None]
+        self._pasted = [None] if lines and last is None else []
+        return "\n".join(lines) if lines else None
 
     async def foreground(self) -> None:
         """Wait until we may read from the terminal: it stops a job in the background that does."""

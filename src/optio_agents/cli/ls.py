@@ -6,7 +6,7 @@ import time
 import click
 
 from ..journal import SessionRecord, Store
-from .brief import driver_in_words, print_json, record_in_brief
+from .brief import cost_in_words, driver_in_words, print_json, record_in_brief
 from .carry_out import carry_out
 from .options import json_option, store_option
 from .visible import span, visible
@@ -53,7 +53,7 @@ def _print_table(records: list[SessionRecord], now: float) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ID", "STATE", "AGENT", "HOST", "AGE", "DRIVER", "END"):
+    for heading in ("ID", "STATE", "AGENT", "HOST", "AGE", "COST", "DRIVER", "END"):
         table.add_column(heading, no_wrap=True, overflow="ellipsis")
     for record in records:
         outcome = record.outcome
@@ -63,6 +63,7 @@ def _print_table(records: list[SessionRecord], now: float) -> None:
             visible(record.agent),
             visible(record.host),
             span(now - record.created),
+            cost_in_words(record),
             visible(driver_in_words(record)),
             visible(outcome.reason or outcome.summary) if outcome else "",
         )

@@ -3,6 +3,7 @@
 import math
 import os
 import posixpath
+from dataclasses import asdict
 from pathlib import Path
 
 import anyio
@@ -10,26 +11,25 @@ import click
 
 from optio_host.errors import HostError
 from optio_host.job import Limits as JobLimits
-from optio_host.open import LOCAL, address_of, connected, private_root
-from optio_host.url import HostAddress
+from optio_host.open import connected, private_root
 
 from ..drive import GRACE
 from ..journal import Limits, OutcomeDocument, new_id, open_store
 from ..journal.lease import LEASE_TTL
 from ..landing import Landing
 from ..session import Session
-from .agents import AGENTS, REMINDER, agent_of, first_prompt
+from .agents import AGENTS, REMINDER, AgentOptions, agent_of, first_prompt, with_agent_options
 from .attend import attend
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out_here, exit_status, leave_with
 from .driving import start_driver
 from .environment import environment
-from .options import Duration, Size, executable_option, host_option, store_option
+from .hosts import name_of
+from .options import Duration, Size, host_option, store_option
 from .place import find_place
 from .upload import uploading
 
 LIMIT = Duration(least=0.001, because="nothing could run at all")
-HERE = HostAddress(None, None)
 ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for up to {LEASE_TTL:g}s")
 
 
@@ -106,8 +106,7 @@ ORPHAN_TIMEOUT = Duration(least=LEASE_TTL, because=f"a driver may be silent for 
     help="Run this agent; what is not an option is its prompt. What it may not do by itself it asks for: "
     "here, at a terminal, and in `optio permissions`.",
 )
-@executable_option
-@click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions.")
+@with_agent_options
 @store_option
 @click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 def command(
@@ -129,8 +128,7 @@ def command(
     files: tuple[Path, ...],
     notify: str,
     agent: str | None,
-    executable: str | None,
-    resume: str | None,
+    agent_options: AgentOptions,
     store_url: str | None,
     program: tuple[str, ...],
 ) -> None:
@@ -155,12 +153,11 @@ def command(
       optio run --detach --notify 'echo "$OPTIO_TEXT" | mail -s "$OPTIO_EVENT" me' -- ./overnight.sh
       optio run --json --env API_KEY -- ./job.sh | jq -c 'select(.type == "deliverable")'
     """
-    if executable and not agent:
-        raise click.UsageError("--executable is the program of an agent: say which with --agent")
+    if any(asdict(agent_options).values()) and not agent:
+        given = next(name for name, value in asdict(agent_options).items() if value)
+        raise click.UsageError(f"--{given.replace('_', '-')} is for an agent: say which with --agent")
     if not program and not agent:
         raise click.UsageError("no program given; write it behind --, as in: optio run -- ./job.sh")
-    if resume and not agent:
-        raise click.UsageError("--resume goes on with a session of an agent: say which with --agent")
     if scratch and directory:
         raise click.UsageError("--scratch and --in exclude each other: a scratch directory is the session's own")
     if upload and directory:
@@ -168,7 +165,7 @@ def command(
     if detach and store_url == "memory:":
         raise click.UsageError("--detach needs a store that outlives this command, and memory: does not")
     additions = environment(assignments, files)
-    claude = agent_of(additions, resume, executable) if agent else None
+    claude = agent_of(additions, agent_options) if agent else None
     prompt = first_prompt(program) if agent else ""
     session_id = new_id()
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
@@ -202,7 +199,7 @@ def command(
                     state_dir=root,
                     env=additions,
                     session_id=session_id,
-                    host_name=LOCAL if address_of(host) == HERE else host,
+                    host_name=name_of(host),
                     limits=Limits(wall=timeout, idle=idle, grace=grace),
                     job_limits=_job_limits(orphan_timeout, max_output, min_free),
                     notify=notify,

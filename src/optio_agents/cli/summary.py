@@ -13,6 +13,7 @@ from optio_host.host import RunsCommands
 
 from ..journal import SessionRecord, Snapshot
 from ..session import OUTPUT_STREAMS
+from .brief import cost_in_words
 from .hosts import is_local
 from .visible import size, visible
 
@@ -71,12 +72,16 @@ def print_summary(snapshot: Snapshot, output: LastOutput | None) -> None:
     seconds = record.updated - record.created
     took = time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds >= 60 else f"{seconds:.1f} s"
     why = outcome.summary if outcome.outcome == "done" else outcome.reason
-    word = click.style(visible(outcome.outcome), fg="green" if outcome.outcome == "done" else "red", bold=True)
+    word = click.style(
+        visible(outcome.outcome), fg="green" if outcome.outcome in ("done", "closed") else "red", bold=True
+    )
     click.echo(f"{word} after {took}" + (f": {visible(why)}" if why else ""))
     landed = {each.path: each.size for each in snapshot.deliverables}
     if landed:
         click.echo(f"deliverables in {visible(record.deliverables_dir)}:")
         for path, count in landed.items():
             click.echo(f"  {size(count):>7}  {visible(os.path.relpath(path, record.deliverables_dir))}")
+    if cost := cost_in_words(record):
+        click.echo(f"cost so far, as the agent says: {cost}")
     place = visible(record.taskdir) + ("" if is_local(record) else f" on {visible(record.host)}")
     click.echo(f"session {record.id}: log and output in {place}")

@@ -18,7 +18,7 @@ from optio_host.job import Job
 from optio_host.job_errors import JobGone
 
 from ..errors import AgentRefused, AgentSilent, JournalError
-from ..journal import Deliverable, OutcomeDocument, Question, Snapshot
+from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
 from .contract import (
@@ -86,6 +86,9 @@ class ClaudeCodeConversation:
         self._scope = anyio.CancelScope()
         self._failure: JournalError | HostError | AgentSilent | None = None
         self.ended = anyio.Event()
+        outcome = writer.record.outcome
+        if outcome is not None and outcome.outcome == "closed":
+            self.closing.set()  # the driver before this one died while it ended the conversation
 
     @property
     def closed(self) -> bool:
@@ -100,7 +103,7 @@ class ClaudeCodeConversation:
     @property
     def cost_usd(self) -> float | None:
         """What it has cost so far, in US dollars, as the agent says; None before it has said."""
-        return self._exchange.cost_usd
+        return self._exchange.standing.cost_usd
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -163,9 +166,7 @@ class ClaudeCodeConversation:
 
         Raises ValueError, TypeError for a decision that cannot be sent; the question stays open.
         """
-        settled = await self._exchange.answer(question_id, decision, by, command)
-        self._deciding.changed()
-        return settled
+        return await self._exchange.answer(question_id, decision, by, command)
 
     async def interrupt(self) -> None:
         """Stop the current turn. That there is none is no error.
@@ -220,10 +221,16 @@ class ClaudeCodeConversation:
 
     async def close(self) -> None:
         """End the conversation, and a turn that it is in; return when the agent has ended. Again is fine."""
-        if not self.closed and self._writer.record.outcome is None:
-            await self._writer.commit(record={"outcome": OutcomeDocument(outcome="closed")})
+        if not self.closed:
+            await self._note_closed({})
         self.closing.set()
         await self.ended.wait()
+
+    async def carry_out_close(self, command: int) -> None:
+        """End the conversation, because a command in the inbox says so."""
+        self._check_open()
+        await self._note_closed({command: Receipt(status="accepted", time=self._clock.time())})
+        self.closing.set()
 
     def note_end_of_program(self) -> None:
         """The agent says nothing more: nothing is to be waited for that it has not said."""
@@ -232,7 +239,7 @@ class ClaudeCodeConversation:
     @property
     def failure(self) -> str:
         """Why the turn that ended last has failed, as the agent says; "" when it has not, or is not known."""
-        turn = self._exchange.last_turn
+        turn = self._exchange.standing.last_turn
         return turn.text if turn is not None and turn.is_error else ""
 
     async def finish(self, patience: float) -> None:
@@ -244,7 +251,8 @@ class ClaudeCodeConversation:
         with self._clock.move_on_after(0.0 if self.closing.is_set() else patience):
             while self.is_pending() and not self._exchange.program_ended:
                 await self._exchange.changed()
-        if self.is_pending() and not self._exchange.program_ended:
+        # Work in the background keeps it from ending at its end of input, unless it is interrupted (2.1.330).
+        if (self.is_pending() or self._exchange.standing.tasks) and not self._exchange.program_ended:
             with suppress(ConversationClosed, AgentRefused, AgentSilent):
                 await self._exchange.request("interrupt", {})
         with self._clock.move_on_after(CONTROL_PATIENCE):
@@ -280,6 +288,7 @@ class ClaudeCodeConversation:
                 self._deciding.run,
                 self._exchange.keep_deadlines,
                 self._exchange.remind_once,
+                self._keep_handler_up_to_date,
             ):
                 tasks.start_soon(self._guarded, task)
             async with anyio.create_task_group() as audience:
@@ -299,14 +308,16 @@ class ClaudeCodeConversation:
             self._failure = self._failure or error
             self._scope.cancel()
 
+    async def _keep_handler_up_to_date(self) -> None:
+        while True:
+            await self._exchange.changed()
+            self._deciding.changed()
+
     async def _hear(self, outputs: list[Output]) -> None:
         each_heard = await self._exchange.hear(outputs)
         for output, heard in zip(outputs, each_heard, strict=True):
             self._publish(output, heard)
-        questions = [question for heard in each_heard for question in heard.questions]
-        if questions:
-            self._deciding.changed()
-        for question in questions:
+        for question in (question for heard in each_heard for question in heard.questions):
             if question.status == "open" and not self._deciding.attended:
                 self._unattended(question)
 
@@ -319,6 +330,13 @@ class ClaudeCodeConversation:
         for event in heard.events:
             if isinstance(event, TurnEnded) and not event.is_error:
                 self._texts.publish(event.text, len(event.text), output.cursor)
+
+    async def _note_closed(self, receipts: Mapping[int, Receipt]) -> None:
+        # Whatever was decided before counts: a DONE, or an ERROR.
+        first = self._writer.record.outcome is None
+        record = {"outcome": OutcomeDocument(outcome="closed")} if first else None
+        if record or receipts:
+            await self._writer.commit(record=record, receipts=receipts)
 
     async def _request(self, subtype: str, fields: JsonMap) -> JsonMap:
         self._check_open()

@@ -24,6 +24,9 @@ async def carry_out(conversation: ClaudeCodeConversation, command: Command) -> s
             case "interrupt":
                 await conversation.carry_out_interrupt(command.number)
                 return None
+            case "close":
+                await conversation.carry_out_close(command.number)
+                return None
             case _:
                 return f"no such command: {command.kind}"
     except (ConversationClosed, ValueError, TypeError) as error:
@@ -49,9 +52,15 @@ async def _answer(conversation: ClaudeCodeConversation, command: Command) -> str
 
 def _decision(command: Command) -> PermissionDecision:
     if command.kind == "deny":
-        message = command.data.get("message")
-        return PermissionDecision("deny", message=message if isinstance(message, str) and message else None)
-    return PermissionDecision("allow", updated_input=_edited(command.data.get("input")))
+        message, stop = command.data.get("message"), command.data.get("stop", False)
+        if not isinstance(stop, bool):
+            raise ValueError("it does not say whether the turn is to end: stop is true or false")
+        why = message if isinstance(message, str) and message else None
+        return PermissionDecision("deny", message=why, interrupt=stop)
+    always = command.data.get("always", False)
+    if not isinstance(always, bool):
+        raise ValueError("it does not say whether it always may: always is true or false")
+    return PermissionDecision("allow", updated_input=_edited(command.data.get("input")), always=always)
 
 
 def _edited(value: JsonValue) -> dict[str, object] | None:

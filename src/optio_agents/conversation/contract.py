@@ -32,11 +32,16 @@ class PermissionDecision:
         behavior: "allow" or "deny".
         updated_input: for "allow": call the tool with this instead; None leaves the input as it was.
         message: for "deny": what the agent is told; None is a plain no.
+        interrupt: for "deny": end the turn, too; the agent then waits for what it is told next. Measured with Claude
+            Code 2.1.330: its model never reads the message.
+        always: for "allow": also whenever the very same is asked again in this session, by whichever driver.
     """
 
     behavior: Literal["allow", "deny"]
     updated_input: dict[str, object] | None = None
     message: str | None = None
+    interrupt: bool = False
+    always: bool = False
 
 
 Unsubscribe = Callable[[], None]

@@ -63,6 +63,7 @@ KEPT_RESULT = 4 * 1024
 """Characters of what a tool gave back that do."""
 
 TURN_ENDED = "the turn that it was asked in has ended"
+TOOL_RETURNED = "the agent has decided on the tool by itself"
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class Dialogue:
                 return heard
             case Spoke() | Fed():
                 heard.events += _said(message)
+                self._withdraw_those_of_tools_with_results(heard, message, now)
             case TurnBegan():
                 if message.agent_session != self.agent_session:
                     self.agent_session = message.agent_session
@@ -175,6 +177,12 @@ class Dialogue:
                 self._withdraw(heard, question.id, TURN_ENDED, now)
                 # It does no harm where nobody waits for it, and nothing hangs where somebody does.
                 heard.lines.append(answer_line(question.id, {"behavior": "deny", "message": TURN_ENDED}))
+
+    def _withdraw_those_of_tools_with_results(self, heard: Heard, message: Spoke | Fed, now: float) -> None:
+        returned = {block.tool_use_id for block in message.blocks if isinstance(block, ToolResult)} - {""}
+        for question in self.questions.open:
+            if question.data.get("tool_use_id") in returned:
+                self._withdraw(heard, question.id, TOOL_RETURNED, now)
 
     def _withdraw(self, heard: Heard, question_id: str, reason: str, now: float) -> None:
         question = self.questions.withdraw(question_id, now)

@@ -12,18 +12,20 @@ from optio_host.job import Job
 
 from ..errors import AgentRefused, AgentSilent
 from ..events import Notice, Origin
-from ..journal import ConversationDocument, Deliverable, Outbox, Question, Receipt, Snapshot
+from ..journal import Deliverable, Outbox, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..outgoing import OutgoingStream
 from ..redaction import redacted_json
+from .always import allowed_from_now, in_words, is_allowed
 from .compose import user_line
 from .contract import ConversationClosed, PermissionDecision
 from .control import Answered, Unanswered
 from .dialogue import Dialogue, Heard
 from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
 from .listening import Output
-from .messages import JsonMap, Spoke
+from .messages import JsonMap, Partial, Spoke
 from .questions import Questions, Settled, TooLate
+from .standing import Standing
 from .turns import Turns
 from .waiting import Waiting
 
@@ -42,11 +44,17 @@ START_PATIENCE = 60.0
 REMIND_AFTER = 5.0
 """Seconds that the agent may stand still before it is reminded: what it has written last may still be to be read."""
 
+REMIND_BUSY_AFTER = 600.0
+"""The same when it has work in the background: a subagent that it waits for, or a server that never ends."""
+
 HARNESS = "the harness"
 """Who has said what the agent is answered, as the journal has it."""
 
 PROMPT = "the one who started it"
 """Who has said the first thing, as the journal has it."""
+
+RULE = "what was always allowed"
+"""Who has allowed what was allowed before for the rest of the session, as the journal has it."""
 
 NOBODY = "the time limit for questions"
 """Who has denied a question that nobody answered, as the journal has it."""
@@ -65,27 +73,25 @@ class Exchange:
         input: the way to the agent.
         over: nothing more will be heard.
         program_ended: the agent says nothing more; what it has said may still be to be heard.
-        last_turn: the turn that ended last, if this driver has heard of one.
-        cost_usd: what it has cost so far, in US dollars, as the agent says.
+        standing: what is known beside the dialogue.
     """
 
     def __init__(self, job: Job, writer: JournalWriter, snapshot: Snapshot, clock: Clock) -> None:
-        stands = writer.record.conversation or ConversationDocument(dialect="claude")
+        assert writer.record.conversation is not None  # only a session that has one makes this
+        stands = writer.record.conversation
         sent = snapshot.outbox.get(STDIN, Outbox())
         self.input = OutgoingStream(STDIN, STDIN, "the agent could not be told", job, writer, sent, clock)
         self.over = False
         self.program_ended = False
-        self.last_turn: TurnEnded | None = None
-        self.cost_usd = stands.cost_usd
+        self.standing = Standing.of(stands)
         self._writer = writer
         self._clock = clock
         questions = Questions(snapshot.questions)
-        self._dialogue = Dialogue(Turns(stands.pending), questions, writer.redact, stands.agent_session)
+        turns = Turns(stands.pending, tells=stands.tells)
+        self._dialogue = Dialogue(turns, questions, writer.redact, stands.agent_session)
         self._deny_after = stands.deny_after
         self._heard_to = snapshot.cursors.get(STDOUT, START)
         self._new = not sent.end
-        self._prompt = stands.prompt
-        self._reminder = stands.reminder
         # What is known and what is committed change together, in one order for all who change it.
         self._lock = anyio.Lock()
         self._turns: dict[str, Waiting[TurnEnded]] = {}
@@ -176,12 +182,13 @@ class Exchange:
 
     async def remind_once(self) -> None:
         """Say the reminder, if there is one, once the agent stands still without having said how its work ended."""
-        while self._reminder:
+        while self.standing.reminder:
             still = not self.pending and not self.questions.open
-            with self._clock.move_on_after(REMIND_AFTER if still else None) as patience:
+            after = REMIND_BUSY_AFTER if self.standing.tasks else REMIND_AFTER
+            with self._clock.move_on_after(after if still else None) as patience:
                 await self.changed()
             if patience.cancelled_caught and self._writer.record.outcome is None:
-                reminder, self._reminder = self._reminder, ""
+                reminder, self.standing.reminder = self.standing.reminder, ""
                 await self.say(reminder)
 
     async def post(self, subtype: str, fields: JsonMap, command: int) -> None:
@@ -196,12 +203,26 @@ class Exchange:
     ) -> Settled | TooLate:
         """Answer a question, if it is still open. ValueError, TypeError for a decision that cannot be sent."""
         async with self._lock:
-            settled = self.questions.settle(question_id, decision, by, self._clock.time())
+            now = self._clock.time()
+            asked = next((each for each in self.questions.open if each.id == question_id), None)
+            allowed = self.standing.allowed
+            if decision.always and asked is not None:
+                allowed = allowed_from_now(asked, allowed)
+            settled = self.questions.settle(question_id, decision, by, now)
             if isinstance(settled, Settled):
-                said = Said(QuestionAnswered(question_id, decision.behavior, by, decision.message))
+                said = [Said(QuestionAnswered(question_id, decision.behavior, by, decision.message))]
+                said += [
+                    Said(Notice(f"allowed from now on: {in_words(each)}"))
+                    for each in allowed[len(self.standing.allowed) :]
+                ]
+                self.standing.allowed = allowed
                 note = redacted_json(self._writer.redact, settled.question.answer)
-                question = settled.question.model_copy(update={"answer": note})
-                await self._commit([said], [settled.line], [question], receipts=self._accepted(command))
+                others = Heard(questions=list(self.questions.open))
+                self._answer_by_rule(others, now)
+                said += [Said(event) for event in others.events]
+                answered = [settled.question.model_copy(update={"answer": note})]
+                answered += [each for each in others.questions if each.status == "answered"]
+                await self._commit(said, [settled.line, *others.lines], answered, receipts=self._accepted(command))
         return settled
 
     async def hear(self, outputs: Sequence[Output]) -> list[Heard]:
@@ -215,9 +236,10 @@ class Exchange:
                 if isinstance(output.message, FileReset):
                     reset = f"the agent's output was {output.message.reason}; it is read from its beginning"
                     said.append(Said(Notice(reset)))
-                else:
+                elif not isinstance(output.message, Partial):  # most are, and they come to nothing
                     turn = self._dialogue.turns.current
                     heard = self._dialogue.hear(output.message, now)
+                    self._answer_by_rule(heard, now)
                     synthetic = isinstance(output.message, Spoke) and output.message.api_error is not None
                     origin = Origin(turn or self._dialogue.turns.current, synthetic, self._heard_to)
                     place = f"{STDOUT}-{output.cursor.file}-{output.cursor.offset}-{output.cursor.check:08x}"
@@ -226,13 +248,25 @@ class Exchange:
                 self._heard_to = output.cursor
             lines = [line for heard in each_heard for line in heard.lines]
             questions = {each.id: each for heard in each_heard for each in heard.questions}
-            self._note_turns(each_heard)
+            for event in (event for heard in each_heard for event in heard.events):
+                self.standing.note(event)
             # Pieces of words alone are not worth a trip to the disk.
             if said or lines or questions:
                 await self._commit(said, lines, list(questions.values()), cursors={STDOUT: outputs[-1].cursor})
         for heard in each_heard:
             self._tell(heard)
+        self._announce()
         return each_heard
+
+    def _answer_by_rule(self, heard: Heard, now: float) -> None:
+        """Answer those of the questions that need nobody any more."""
+        for at, question in enumerate(heard.questions):
+            if question.status == "open" and is_allowed(question, self.standing.allowed):
+                settled = self.questions.settle(question.id, PermissionDecision("allow"), RULE, now)
+                assert isinstance(settled, Settled)
+                heard.questions[at] = settled.question
+                heard.lines.append(settled.line)
+                heard.events.append(QuestionAnswered(question.id, "allow", RULE, None))
 
     async def hear_the_end(self) -> None:
         """The agent has ended, and all was heard."""
@@ -327,35 +361,21 @@ class Exchange:
         self._new = False
         deadline = self._clock.monotonic() + START_PATIENCE
         lines = [self._dialogue.control.ask(str(uuid.uuid4()), "initialize", {}, deadline)]
-        if not self._prompt:
+        if not self.standing.prompt:
             return [], lines
+        prompt, self.standing.prompt = self.standing.prompt, ""
         turn_id = str(uuid.uuid4())
         self._dialogue.turns.sent(turn_id)
-        return [Said(TurnQueued(turn_id, self._prompt, PROMPT))], [*lines, user_line(turn_id, self._prompt)]
+        return [Said(TurnQueued(turn_id, prompt, PROMPT))], [*lines, user_line(turn_id, prompt)]
 
     def _record_changes(self) -> dict[str, object] | None:
         record = self._writer.record
-        stands = record.conversation or ConversationDocument(dialect="claude")
-        now = stands.model_copy(
-            update={
-                "prompt": "",
-                "reminder": self._reminder,
-                "agent_session": self.agent_session,
-                "pending": dict(self._dialogue.turns.standing),
-                "cost_usd": self.cost_usd,
-            }
-        )
+        assert record.conversation is not None
+        now = self.standing.written_into(record.conversation, self._dialogue)
         state = record.state
         if state in ("running", "idle"):
             state = "running" if self.pending else "idle"
         return None if (now, state) == (record.conversation, record.state) else {"conversation": now, "state": state}
-
-    def _note_turns(self, each_heard: Sequence[Heard]) -> None:
-        for heard in each_heard:
-            for event in heard.events:
-                if isinstance(event, TurnEnded):
-                    self.last_turn = event
-                    self.cost_usd = self.cost_usd if event.cost_usd is None else event.cost_usd
 
     def _tell(self, heard: Heard) -> None:
         for event in heard.events:
@@ -364,12 +384,13 @@ class Exchange:
                     for turn_id in self._turns.keys() & set(ids):
                         self._turns[turn_id].set(event)
                 case TurnCancelled(turn_id) if turn_id in self._turns and not self.over:
-                    self._turns[turn_id].set(TurnEnded((turn_id,), "cancelled", True, "", self.cost_usd, 0, 0, ()))
+                    self._turns[turn_id].set(
+                        TurnEnded((turn_id,), "cancelled", True, "", self.standing.cost_usd, 0, 0, ())
+                    )
                 case _:
                     pass
         if heard.answered is not None and heard.answered.request in self._requests:
             self._requests[heard.answered.request].set(heard.answered)
-        self._announce()
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, anyio.Event()

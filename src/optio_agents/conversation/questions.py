@@ -103,6 +103,10 @@ class Questions:
             note["message"] = decision.message
         if decision.updated_input is not None:
             note["edited"] = True
+        if decision.interrupt:
+            note["interrupt"] = True
+        if decision.always:
+            note["always"] = True
         return Settled(self._close(question, "answered", now, note), line)
 
     def withdraw(self, question_id: str, now: float) -> Question | None:
@@ -122,8 +126,15 @@ class Questions:
 
     def _answer(self, question: Question, decision: PermissionDecision) -> JsonMap:
         match decision.behavior:
+            case "deny" if decision.always:
+                raise ValueError("a denial is for this once: only a use that is allowed can always be")
             case "deny":
-                return {"behavior": "deny", "message": decision.message or NOT_ALLOWED}
+                denied: JsonObject = {"behavior": "deny", "message": decision.message or NOT_ALLOWED}
+                return {**denied, "interrupt": True} if decision.interrupt else denied
+            case "allow" if decision.always and decision.updated_input is not None:
+                raise ValueError("what was edited is allowed once: only what the agent asks can always be allowed")
+            case "allow" if decision.interrupt:
+                raise ValueError("a tool that is allowed does not end the turn: only a denial can interrupt")
             case "allow":
                 pass
             case _:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .messages import Message, SendMoved, TurnResult
+from .messages import Message, SendMoved, TurnBegan, TurnResult
 
 Standing = Literal["sent", "queued", "started", "completed"]
 """How far a message has come that has no answer yet."""
@@ -46,10 +46,15 @@ class Turns:
 
     Parameters:
         open: those that had none when this was noted last, in the order they were sent; see `standing`.
+        tells: the agent has told how far a message has come, or what it answers: it is a version that does.
+
+    Attributes:
+        tells: the same, by now.
     """
 
-    def __init__(self, open: Mapping[str, Standing] | None = None) -> None:
+    def __init__(self, open: Mapping[str, Standing] | None = None, *, tells: bool = False) -> None:
         self._open: dict[str, Standing] = dict(open or {})
+        self.tells = tells
 
     @property
     def standing(self) -> Mapping[str, Standing]:
@@ -68,8 +73,7 @@ class Turns:
             for send, standing in self._open.items():
                 if standing == state:
                     return send
-        tells_nothing = set(self._open.values()) == {"sent"}
-        return next(iter(self._open)) if tells_nothing else None
+        return None if self.tells else next(iter(self._open), None)
 
     def sent(self, send: str) -> None:
         """A message goes out. Sent again, it is the same message."""
@@ -77,6 +81,9 @@ class Turns:
 
     def take(self, message: Message) -> tuple[TurnEvent, ...]:
         """What a message of the agent changes."""
+        match message:
+            case SendMoved() | TurnBegan(sends=(_, *_)) | TurnResult(sends=(_, *_)):
+                self.tells = True
         match message:
             case SendMoved(send, state) if send in self._open:
                 if state == "cancelled":
@@ -104,8 +111,8 @@ class Turns:
         # One that is completed was answered before this, or by this; one that is only started is, if nothing is named.
         over: set[Standing] = {"completed"} if named else {"completed", "started"}
         answered = self._those(send for send, state in self._open.items() if send in named or state in over)
-        if not answered and not named and set(self._open.values()) == {"sent"}:
-            return (next(iter(self._open)),)
+        if not answered and not self.tells:
+            return tuple(self._open)[:1]
         return answered
 
     def _those(self, sends: Iterable[str]) -> tuple[str, ...]:

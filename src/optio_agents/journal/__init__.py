@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .batch import Page as Page
     from .batch import Snapshot as Snapshot
     from .contract import Store as Store
+    from .documents import Allowed as Allowed
     from .documents import Command as Command
     from .documents import ConversationDocument as ConversationDocument
     from .documents import Deliverable as Deliverable
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .open import open_store as open_store
 
 _HOME_OF = {
+    "Allowed": "documents",
     "Batch": "batch",
     "Command": "documents",
     "Committed": "batch",

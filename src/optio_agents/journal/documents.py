@@ -68,6 +68,18 @@ class Limits(Document):
     grace: float | None = None
 
 
+class Allowed(Document):
+    """A use of a tool that is allowed for the rest of a session.
+
+    Attributes:
+        tool: the tool.
+        input: by name, what must be the same of what it is called with.
+    """
+
+    tool: str
+    input: JsonObject
+
+
 class ConversationDocument(Document):
     """How the dialogue with an agent stands.
 
@@ -79,6 +91,10 @@ class ConversationDocument(Document):
         pending: by the id of each message that has no answer yet, how far it has come, in the order they were sent.
         cost_usd: what it has cost so far, in US dollars; None when not known.
         deny_after: seconds after which a question that nobody has answered is denied; None: never.
+        tells: it says how far each message has come; early versions do not.
+        tasks: ids of what it does in the background.
+        allowed: uses of tools that are not asked about any more.
+        chat: a person talks with it, and ends it; else it has a task, and ends with that.
     """
 
     dialect: Literal["claude"]
@@ -88,6 +104,10 @@ class ConversationDocument(Document):
     pending: dict[str, Literal["sent", "queued", "started", "completed"]] = {}
     cost_usd: float | None = None
     deny_after: float | None = None
+    tells: bool = False
+    tasks: tuple[str, ...] = ()
+    allowed: tuple[Allowed, ...] = ()
+    chat: bool = False
 
 
 class SessionRecord(Document):
