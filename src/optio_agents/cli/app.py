@@ -20,11 +20,13 @@ SECTIONS = {
         "logs": "Print the events of a session.",
     },
     "Talk with agents": {
+        "chat": "Talk with an agent, or join a session.",
         "permissions": "List what agents wait to be told.",
         "approve": "Allow what an agent asks.",
         "deny": "Do not allow what an agent asks.",
         "send": "Say something to an agent.",
         "interrupt": "Stop what an agent is doing.",
+        "policy": "Check a policy file, and try it on what an agent has asked.",
     },
     "Act on sessions": {
         "cancel": "End a session, whoever drives it.",
