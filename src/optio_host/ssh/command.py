@@ -80,7 +80,9 @@ class RemoteProcess:
         """Its exit code, negative for a signal. LinkLost when the link broke: nobody knows how it ends."""
         outcome = await self.channel.wait()
         if isinstance(outcome, outcomes.Lost):
-            raise LinkLost(f"{self.channel.target}: the process may still run there, or has ended unseen: {outcome.reason}")
+            raise LinkLost(
+                f"{self.channel.target}: the process may still run there, or has ended unseen: {outcome.reason}"
+            )
         return outcomes.exit_code(outcome)
 
 
