@@ -20,8 +20,6 @@ from terminals import Terminal
 from terminals import terminals as terminals
 from test_cli_host import far as far
 
-from sshd_rig import Sshd
-
 PROMPT = "\x1b[1m> \x1b[0m"
 USER = '"type":"user"'
 
