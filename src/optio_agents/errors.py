@@ -163,3 +163,15 @@ class CallbackMissing(AgentsError):
             f"session {session} was started with {', '.join(names)}: pass the same when adopting it, "
             "or say that it shall go on without (without_callbacks=True)"
         )
+
+
+class PolicyError(AgentsError):
+    """A policy file cannot be read, or does not say what a policy can say.
+
+    Attributes:
+        problems: each with its line in the file; None where that is not known.
+    """
+
+    def __init__(self, name: str, problems: tuple[tuple[int | None, str], ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{name}:{line}: {what}" if line else f"{name}: {what}" for line, what in problems))

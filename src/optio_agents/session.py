@@ -54,6 +54,7 @@ from .journal import (
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
+from .permissions import Policy
 from .protocol.channel import LogChannel
 from .redaction import Redactor
 from .replies import REPLIES, Replies
@@ -172,6 +173,7 @@ class Session:
         prompt: str = "",
         reminder: str = "",
         deny_after: float | None = None,
+        policy: str = "",
         chat: bool = False,
         host_name: str = "local",
         limits: Limits = NO_LIMITS,
@@ -198,6 +200,7 @@ class Session:
             prompt: what the agent is told first; "": nothing yet.
             reminder: what it is told once, when it stands still without DONE or ERROR; "": nothing.
             deny_after: seconds after which a question of the agent that nobody has answered is denied; None: never.
+            policy: text of a policy file: what the agent may do without being asked about; "": nothing.
             chat: a person talks with the agent, and ends that; else it has a task.
             host_name: what the host is called in lists.
             limits: when it is stopped by itself.
@@ -208,16 +211,23 @@ class Session:
             on_deliverable: called with each deliverable once it has landed.
             clock: time, for tests.
 
-        Raises StartFailed when the program cannot be started, AgentRefused when that is known before; HostError,
-        StoreError.
+        Raises StartFailed when the program cannot be started, AgentRefused when that is known before; PolicyError,
+        HostError, StoreError.
         """
         conversation: ConversationDocument | None = None
         if isinstance(agent, ClaudeCode):
+            if policy:
+                Policy.loads(policy)  # what is wrong with it is said before anything is started
             await agent.check(host, "/" if make_cwd else cwd)
             command, env = agent.command(), {**agent.environment(), **(env or {})}
             agent = "claude"
             conversation = ConversationDocument(
-                dialect="claude", prompt=prompt, reminder=reminder, deny_after=deny_after, chat=chat
+                dialect="claude",
+                prompt=prompt,
+                reminder=reminder,
+                deny_after=deny_after,
+                policy=policy,
+                chat=chat,
             )
         redact = Redactor.of_environment(os.environ, env or {})
         session = session_id or new_id()

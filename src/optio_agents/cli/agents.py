@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import get_args
 
 import click
 
 from ..conversation.claude_code import ClaudeCode, PermissionMode
+from ..errors import PolicyError
 from ..protocol.prompt import build_log_channel_prompt
 from .options import executable_option
+from .visible import visible
 
 AGENTS = ("claude",)
 
@@ -31,12 +34,30 @@ class AgentOptions:
         model: which model it uses.
         permission_mode: which uses of tools it asks about.
         resume: id of one of its own sessions to go on with.
+        policy: text of a policy file that says what it may do unasked.
     """
 
     executable: str | None
     model: str | None
     permission_mode: PermissionMode | None
     resume: str | None
+    policy: str | None
+
+
+def _policy_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The text of a policy file that is in order."""
+    if value is None:
+        return None
+    from ..permissions.policy import BUILT_IN, Policy, built_in_text
+
+    if value == BUILT_IN:
+        return built_in_text()
+    try:
+        text = Path(value).read_text()
+        Policy.loads(text, value)
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        raise click.BadParameter(visible(str(error)), ctx, param) from error
+    return text
 
 
 def with_agent_options(command: Command) -> Command:
@@ -48,9 +69,10 @@ def with_agent_options(command: Command) -> Command:
         model: str | None,
         permission_mode: PermissionMode | None,
         resume: str | None,
+        policy: str | None,
         **others: object,
     ) -> None:
-        command(agent_options=AgentOptions(executable, model, permission_mode, resume), **others)
+        command(agent_options=AgentOptions(executable, model, permission_mode, resume, policy), **others)
 
     for option in reversed(
         [
@@ -60,6 +82,13 @@ def with_agent_options(command: Command) -> Command:
                 "--permission-mode",
                 type=click.Choice(get_args(PermissionMode)),
                 help="Which uses of tools the agent asks about. Default: as its settings say.",
+            ),
+            click.option(
+                "--policy",
+                metavar="F",
+                callback=_policy_text,
+                help="A policy file, which says what the agent may do without being asked about, or `built-in`: it may "
+                "read in its working directory. `optio policy check F` tests one.",
             ),
             click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions."),
         ]

@@ -13,7 +13,7 @@ from .answers import Again, Answer, Asked, Choices, Edit, asked
 from .audience import Audience
 from .editor import edited
 from .inbox import tell_driver
-from .keyboard import Keyboard
+from .keyboard import Keyboard, LineCut
 from .visible import visible
 
 
@@ -51,7 +51,8 @@ class Asking:
 
     def next_of(self, snapshot: Snapshot) -> Question | None:
         """The question that is to be asked next; None: none is open, but those that were left so."""
-        waiting = [q for q in snapshot.questions if q.status == "open" and q.id not in self._left_open]
+        ours = [q for q in snapshot.questions if q.status == "open" and q.waits_for == "person"]
+        waiting = [q for q in ours if q.id not in self._left_open]
         return waiting[0] if waiting else None
 
     async def ask(self, question: Question) -> None:
@@ -83,7 +84,11 @@ class Asking:
         words = dialogue.words
         while True:
             await self._audience.prompt(words, dialogue.prompt)
-            line = await self._keyboard.line()
+            try:
+                line = await self._keyboard.line()
+            except LineCut as error:
+                words = f"{error}; nothing was answered"
+                continue
             if line is None:
                 self._left_open.add(question.id)
                 await self._audience.note(f"left open; to answer it: optio approve {visible(question.id[:8])}, or deny")

@@ -79,7 +79,15 @@ class Attendance:
         return None if self._detached else (await self._store.snapshot(self._session)).record.outcome
 
     async def leave(self, why: str) -> None:
-        """Go away; if nobody else drives the session then, a driver in the background does."""
+        """Go away; if nobody else drives the session then, a driver in the background does.
+
+        With a journal that ends with this process, which nobody could come back to, the session is ended instead.
+        """
+        if self._store.url == "memory:":
+            await self._stop(why, again=False)
+            return
+        if self._detached:
+            return
         with anyio.CancelScope(shield=True):
             await self._detach(why)
         self._all_of_it.cancel()
@@ -118,7 +126,7 @@ class Attendance:
                     await self._interrupt()
                     continue
                 # Nobody could come back to a journal that ends with this process.
-                if not self._signals_cancel or (number == signal.SIGHUP and self._store.url != "memory:"):
+                if self._store.url != "memory:" and (not self._signals_cancel or number == signal.SIGHUP):
                     await self.leave(f"detached by {name}")
                     return
                 if not await self._stop(name, again=asked):

@@ -36,15 +36,13 @@ class Audience:
 
     async def show(self, records: list[Record]) -> None:
         """Show events; waits until they are taken. Together, since going to a thread costs more than showing one."""
-        await self._listens.wait()
-        await self.tell(self._show, records)
+        await self.tell_in_turn(self._show, records)
         self._shown = records[-1].seq
         self._changed.set()
 
     async def output(self, stream: OutputStream, text: str) -> None:
         """Show a line of the program's output; waits until it is taken."""
-        await self._listens.wait()
-        await self.tell(self._view.output, stream, text)
+        await self.tell_in_turn(self._view.output, stream, text)
 
     async def caught_up(self, seq: int) -> None:
         """Return when the event of this number was shown; does not wait long, for it may not be one to be shown."""
@@ -84,6 +82,11 @@ class Audience:
     def _show(self, records: list[Record]) -> None:
         for record in records:
             self._view.show(record)
+
+    async def tell_in_turn(self, words: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
+        """The same as `tell`, once no other program has the terminal."""
+        await self._listens.wait()
+        await self.tell(words, *arguments)
 
     async def tell(self, words: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
         """Call something that prints; waits until it is taken."""

@@ -96,7 +96,9 @@ def command(
     if session is None:
         additions = environment(assignments, files)
         agent = agent_of(additions, agent_options, partial_messages=True)
-        begin = partial(_begun, host=host, directory=directory, additions=additions, agent=agent)
+        begin = partial(
+            _begun, host=host, directory=directory, additions=additions, agent=agent, policy=agent_options.policy or ""
+        )
     else:
         begin = partial(_joined, prefix=session)
 
@@ -110,7 +112,7 @@ def command(
 
 @asynccontextmanager
 async def _begun(
-    store: Store, *, host: str, directory: str | None, additions: dict[str, str], agent: ClaudeCode
+    store: Store, *, host: str, directory: str | None, additions: dict[str, str], agent: ClaudeCode, policy: str
 ) -> "AsyncIterator[Begun]":
     session_id = new_id()
     async with connected(host) as there:
@@ -129,6 +131,7 @@ async def _begun(
             env=additions,
             session_id=session_id,
             host_name=name_of(host),
+            policy=policy,
             chat=True,
         )
         yield there, session.record, session

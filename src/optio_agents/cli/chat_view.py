@@ -88,7 +88,7 @@ class ChatView(View):
     def hear(self, message: Message) -> None:
         """Show what the agent says."""
         match message:
-            case Partial("text", text, None):
+            case Partial("text", text, None) if text:
                 self._words(text)
             case Spoke(api_error=str()):
                 pass  # the end of the turn says it again
@@ -99,13 +99,8 @@ class ChatView(View):
                 for block in blocks:
                     if isinstance(block, ToolResult):
                         self._result(block)
-            case TurnResult() if message.interrupted:
-                self._line("interrupted", "yellow")
-            case TurnResult(is_error=True):
-                why = message.text or "; ".join(message.errors)
-                self._line(f"the turn failed ({visible(message.reason)}): {visible(why)}", "red")
             case TurnResult():
-                self._end_line()
+                self._end_of_turn(message)
             case _:
                 pass
 
@@ -142,7 +137,7 @@ class ChatView(View):
             case Text(text):
                 self._line(f"{who}{_lines(text)}", None)
             case Thinking(text) if text:
-                self._line(f"{who}thinking: {visible(text)[:LONGEST_LINE]}", "dim")
+                self._line(f"{who}thinking: {visible(text[:LONGEST_LINE])}", "dim")
             case ToolUse(name=name, input=tool_input) if name not in QUESTIONS:
                 self._line(f"{who}{visible(name)}: {in_words(tool_input)}", "cyan")
             case _:
@@ -150,10 +145,20 @@ class ChatView(View):
 
     def _result(self, result: ToolResult) -> None:
         lines = result.text.splitlines()
-        shown = [f"  {visible(each)[:LONGEST_LINE]}" for each in lines[:RESULT_LINES]]
+        shown = [f"  {visible(each[:LONGEST_LINE])}" for each in lines[:RESULT_LINES]]
         if len(lines) > RESULT_LINES:
             shown.append(f"  ... {len(lines) - RESULT_LINES} more lines")
         self._line("\n".join(shown) or None, "red" if result.is_error else "dim")
+
+    def _end_of_turn(self, result: TurnResult) -> None:
+        self._streaming = False  # a text that was cut off never comes whole
+        if result.interrupted:
+            self._line("interrupted", "yellow")
+        elif result.is_error:
+            why = result.text or "; ".join(result.errors)
+            self._line(f"the turn failed ({visible(result.reason)}): {visible(why)}", "red")
+        else:
+            self._end_line()
 
     def _words(self, text: str) -> None:
         with self._lock:

@@ -22,7 +22,7 @@ from .asking import Asking
 from .audience import Audience
 from .chat_view import ChatView
 from .inbox import tell_driver
-from .keyboard import Keyboard
+from .keyboard import Keyboard, LineCut
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
@@ -41,10 +41,12 @@ class Typed:
     """What a person has typed.
 
     Attributes:
-        text: the words; None: Ctrl-D.
+        text: the words; None: Ctrl-D, or the terminal was closed.
+        problem: why they are not to be sent; "": they are.
     """
 
     text: str | None
+    problem: str = ""
 
 
 class Chat:
@@ -89,7 +91,8 @@ class Chat:
 
     async def run(self) -> None:
         """Until the session has ended."""
-        last_seq = (await self._store.snapshot(self._record.id)).last_seq
+        snapshot = await self._store.snapshot(self._record.id)
+        last_seq = snapshot.last_seq
         first = max(0, last_seq - HISTORY)
         history = [each async for each in read_history(self._store, self._record.id, first) if each.seq <= last_seq]
         await self._audience.tell(self._view.history, history)
@@ -97,13 +100,15 @@ class Chat:
         last = next((each.origin.raw for each in reversed(history) if each.origin.raw is not None), None)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_events, last_seq)
-            tasks.start_soon(self._show_output, last or START, last is not None)
+            tasks.start_soon(self._show_output, last or snapshot.cursors.get(STDOUT, START), last is not None)
             await self._converse()
 
     async def interrupt(self) -> None:
-        """Stop the turn that the agent is in."""
+        """Stop the turn that the agent is in. While the chat is being ended, which may take long: go away."""
         snapshot = await self._store.snapshot(self._record.id)
-        if _is_busy(snapshot):
+        if _is_closing(snapshot):
+            await self._leave("left while it was being ended")
+        elif _is_busy(snapshot):
             await self._audience.note("interrupting")
             await self._tell("interrupt", {})
         else:
@@ -112,7 +117,7 @@ class Chat:
     async def _converse(self) -> None:
         while True:
             snapshot = await self._store.snapshot(self._record.id)
-            if snapshot.record.outcome is not None:
+            if snapshot.record.state == "ended" or _is_closing(snapshot):
                 return
             await self._until_shown(snapshot)
             question = self._asking.next_of(snapshot)
@@ -128,7 +133,13 @@ class Chat:
 
     async def _obey(self, typed: Typed) -> bool:
         """Do what was typed; False when the person goes."""
+        if typed.problem:
+            await self._audience.note(typed.problem)
+            return True
         match typed.text:
+            case None if self._keyboard.gone:
+                await self._leave("its terminal was closed")
+                return False
             case None if self.ends_with_the_person:
                 return not await self._tell("close", {})
             case None | "/leave":
@@ -151,7 +162,11 @@ class Chat:
 
         async def read(done: anyio.CancelScope) -> None:
             nonlocal typed
-            typed = Typed(await self._keyboard.paste())
+            try:
+                typed = Typed(await self._keyboard.paste())
+            except LineCut as error:
+                how = f'optio send {self._record.id} "$(cat FILE)"'
+                typed = Typed("", f"nothing was sent: {error}; what is in a file goes whole, with {how}")
             done.cancel()
 
         async def watch(done: anyio.CancelScope) -> None:
@@ -186,7 +201,7 @@ class Chat:
         async with aclosing(self._host.follow(path, after, limit=LINE_LIMIT, until=self._ended)) as lines:
             async for line, cursor in lines:
                 if not isinstance(line, FileReset) and not first_is_shown:
-                    await self._audience.tell(self._view.hear, message_of(line))
+                    await self._audience.tell_in_turn(self._view.hear, message_of(line))
                 first_is_shown = False
                 self._shown = cursor
                 self._shown_more.set()
@@ -205,7 +220,12 @@ def _is_busy(snapshot: Snapshot) -> bool:
     return conversation is not None and bool(conversation.pending)
 
 
+def _is_closing(snapshot: Snapshot) -> bool:
+    outcome = snapshot.record.outcome
+    return outcome is not None and outcome.outcome == "closed"
+
+
 def _state(snapshot: Snapshot) -> tuple[object, ...]:
     """What decides about what a person is asked for."""
-    asked = tuple(each.id for each in snapshot.questions if each.status == "open")
-    return snapshot.record.outcome is None, _is_busy(snapshot), asked
+    asked = tuple((each.id, each.waits_for) for each in snapshot.questions if each.status == "open")
+    return snapshot.record.state == "ended", _is_closing(snapshot), _is_busy(snapshot), asked

@@ -16,11 +16,21 @@ LINE_LIMIT = 4096
 """Bytes that a terminal keeps of a line, at most (N_TTY of Linux)."""
 
 
+class LineCut(Exception):
+    """A line was longer than what a terminal keeps of one, and its rest is lost."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a terminal keeps {LINE_LIMIT - 1} bytes of a line: the rest of this one is lost")
+
+
 class Keyboard:
     """A terminal that lines are read from. It edits them itself, as it does for every program.
 
     Parameters:
         path: of the terminal. It is opened again: what is set on the new descriptor, others do not see.
+
+    Attributes:
+        gone: it was closed, and nothing more will ever be typed.
 
     Raises OSError when it cannot be opened.
     """
@@ -28,9 +38,14 @@ class Keyboard:
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         self._pasted: list[str | None] = []
+        self._cut = False
+        self.gone = False
 
     async def line(self) -> str | None:
-        """The next line, without blanks around it; None when there is none: end of input, or a closed terminal."""
+        """The next line, without blanks around it; None when there is none: end of input, or a closed terminal.
+
+        Raises LineCut.
+        """
         typed = b""
         while not typed.endswith(b"\n"):
             await anyio.wait_readable(self._descriptor)
@@ -40,25 +55,36 @@ class Keyboard:
             except BlockingIOError:
                 continue
             except OSError:
+                self.gone = True
                 return None
             if not piece:
+                self.gone = self._is_closed()
                 return None
             typed += piece
+        if len(typed) >= LINE_LIMIT:
+            raise LineCut
         return typed.decode("utf-8", "replace").strip()
 
     async def paste(self) -> str | None:
         r"""The next lines that come together, as one text: pasted ones, or one that is typed; also one that ends with \
-        and what follows. None as from `line`. Cancelled, it forgets nothing."""
+        and what follows. None as from `line`. Cancelled, it forgets no whole line. Raises LineCut, for all of them."""
         while True:
             last = self._pasted[-1] if self._pasted else ""
             goes_on = not self._pasted or (last is not None and last.endswith("\\"))
             with anyio.move_on_after(None if goes_on else TOGETHER):
                 if last is not None:
-                    self._pasted.append(await self.line())
+                    try:
+                        self._pasted.append(await self.line())
+                    except LineCut:
+                        self._pasted.append("")
+                        self._cut = True
                     continue
             break
         lines = [each.removesuffix("\\") for each in self._pasted if each is not None]
         self._pasted = [None] if lines and last is None else []
+        if self._cut:
+            self._cut = False
+            raise LineCut
         return "\n".join(lines) if lines else None
 
     async def foreground(self) -> None:
@@ -78,6 +104,14 @@ class Keyboard:
         """Let go of the terminal."""
         anyio.notify_closing(self._descriptor)
         os.close(self._descriptor)
+
+    def _is_closed(self) -> bool:
+        # Read from, one that was closed is at its end, as one is where somebody has typed Ctrl-D.
+        try:
+            termios.tcgetattr(self._descriptor)
+        except termios.error:
+            return True
+        return False
 
     def _ours(self) -> bool:
         try:

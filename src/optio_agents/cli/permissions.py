@@ -47,9 +47,10 @@ def command(as_json: bool, store_url: str | None) -> None:
                     "tool": tool,
                     "input": tool_input,
                     "asked": rfc3339(question.asked),
+                    "waits_for": question.waits_for,
                 }
             )
             continue
-        waits = span(time.time() - question.asked)
+        waits = span(time.time() - question.asked) + (", the policy decides" if question.waits_for == "policy" else "")
         click.echo(f"{visible(question.id)}  session {snapshot.record.id}  {visible(question.kind)}, for {waits}")
         click.echo(f"  {visible(tool)}: {in_words(tool_input)}")

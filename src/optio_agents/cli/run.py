@@ -194,6 +194,7 @@ def command(
                     agent=claude,
                     prompt=prompt,
                     reminder=REMINDER if claude else "",
+                    policy=agent_options.policy or "",
                     cwd=place or posixpath.join(root, session_id, "workdir"),
                     deliverables=str(landing),
                     state_dir=root,

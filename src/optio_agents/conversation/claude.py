@@ -13,14 +13,15 @@ import anyio
 from optio_host.clock import Clock
 from optio_host.cursor import START, Cursor
 from optio_host.errors import HostError
-from optio_host.host import EndOfWriting, FileReset, FollowsFiles
-from optio_host.job import Job
+from optio_host.host import EndOfWriting, FileReset
+from optio_host.job import Job, JobHost
 from optio_host.job_errors import JobGone
 
 from ..errors import AgentRefused, AgentSilent, JournalError
 from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
+from ..permissions import Policy
 from .contract import (
     ConversationClosed,
     EventHandler,
@@ -33,6 +34,7 @@ from .deciding import Deciding
 from .dialogue import Heard
 from .events import TurnEnded
 from .exchange import CONTROL_PATIENCE, STDOUT, Exchange
+from .judging import Judging
 from .listening import Output, listen
 from .messages import JsonMap, Overlong, Unparsed
 from .parse import LINE_LIMIT, message_of
@@ -64,7 +66,7 @@ class ClaudeCodeConversation:
 
     def __init__(
         self,
-        host: FollowsFiles,
+        host: JobHost,
         job: Job,
         writer: JournalWriter,
         snapshot: Snapshot,
@@ -82,7 +84,21 @@ class ClaudeCodeConversation:
         self._messages: Subscribers[dict[str, object]] = Subscribers(clock)
         self._texts: Subscribers[str] = Subscribers(clock)
         questions = self._exchange.questions
-        self._deciding = Deciding(lambda: questions.open, questions.request, self.answer)
+        self._deciding = Deciding(lambda: self._waiting_for("person"), questions.request, self.answer)
+        assert writer.record.conversation is not None
+        policy = writer.record.conversation.policy
+        self._judging: Judging | None = None
+        if policy:
+            self._judging = Judging(
+                Policy.loads(policy),
+                host,
+                writer.record,
+                lambda: self._waiting_for("policy"),
+                questions.request,
+                self.answer,
+                self._leave_to_person,
+                clock,
+            )
         self._scope = anyio.CancelScope()
         self._failure: JournalError | HostError | AgentSilent | None = None
         self.ended = anyio.Event()
@@ -291,6 +307,8 @@ class ClaudeCodeConversation:
                 self._keep_handler_up_to_date,
             ):
                 tasks.start_soon(self._guarded, task)
+            if self._judging is not None:
+                tasks.start_soon(self._guarded, self._judging.run)
             async with anyio.create_task_group() as audience:
                 audience.start_soon(self._messages.run)
                 audience.start_soon(self._texts.run)
@@ -312,14 +330,24 @@ class ClaudeCodeConversation:
         while True:
             await self._exchange.changed()
             self._deciding.changed()
+            if self._judging is not None:
+                self._judging.changed()
 
     async def _hear(self, outputs: list[Output]) -> None:
         each_heard = await self._exchange.hear(outputs)
         for output, heard in zip(outputs, each_heard, strict=True):
             self._publish(output, heard)
         for question in (question for heard in each_heard for question in heard.questions):
-            if question.status == "open" and not self._deciding.attended:
+            unattended = question.waits_for == "person" and not self._deciding.attended
+            if question.status == "open" and unattended:
                 self._unattended(question)
+
+    def _waiting_for(self, who: str) -> tuple[Question, ...]:
+        return tuple(each for each in self._exchange.questions.open if each.waits_for == who)
+
+    async def _leave_to_person(self, question: Question) -> None:
+        if await self._exchange.leave_to_person(question.id) and not self._deciding.attended:
+            self._unattended(question)
 
     def _publish(self, output: Output, heard: Heard) -> None:
         if isinstance(output.message, FileReset | Unparsed | Overlong):

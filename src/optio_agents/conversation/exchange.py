@@ -86,7 +86,7 @@ class Exchange:
         self.standing = Standing.of(stands)
         self._writer = writer
         self._clock = clock
-        questions = Questions(snapshot.questions)
+        questions = Questions(snapshot.questions, asks_policy=bool(stands.policy))
         turns = Turns(stands.pending, tells=stands.tells)
         self._dialogue = Dialogue(turns, questions, writer.redact, stands.agent_session)
         self._deny_after = stands.deny_after
@@ -224,6 +224,14 @@ class Exchange:
                 answered += [each for each in others.questions if each.status == "answered"]
                 await self._commit(said, [settled.line, *others.lines], answered, receipts=self._accepted(command))
         return settled
+
+    async def leave_to_person(self, question_id: str) -> bool:
+        """The policy does not decide on a question; False when it is not open any more."""
+        async with self._lock:
+            left = self.questions.leave_to_person(question_id)
+            if left is not None:
+                await self._commit([], [], [left])
+        return left is not None
 
     async def hear(self, outputs: Sequence[Output]) -> list[Heard]:
         """What the agent has said: committed, and told to who waits for it. What each comes to, in order."""

@@ -54,9 +54,11 @@ class Questions:
 
     Parameters:
         known: as the journal has them.
+        asks_policy: each new one is for the policy of the session first.
     """
 
-    def __init__(self, known: Sequence[Question] = ()) -> None:
+    def __init__(self, known: Sequence[Question] = (), *, asks_policy: bool = False) -> None:
+        self._asks_policy = asks_policy
         self._open = {each.id: each for each in known if each.status == "open"}
         self._closed = {each.id: each for each in known if each.status != "open"}
         self._heard: dict[str, ToolAsked] = {}
@@ -77,7 +79,13 @@ class Questions:
         known = asked.request in self._open or asked.request in self._closed
         if known or len(self._open) >= OPEN_LIMIT:
             return None
-        question = Question(id=asked.request, kind=_KINDS.get(asked.tool_name, "permission"), data=data, asked=now)
+        question = Question(
+            id=asked.request,
+            kind=_KINDS.get(asked.tool_name, "permission"),
+            data=data,
+            asked=now,
+            waits_for="policy" if self._asks_policy else "person",
+        )
         self._open[question.id] = question
         self._heard[question.id] = deepcopy(asked)  # others see the message, too
         return question
@@ -113,6 +121,14 @@ class Questions:
         """The agent does not wait for the answer any more; None when it did not."""
         question = self._open.get(question_id)
         return None if question is None else self._close(question, "withdrawn", now, None)
+
+    def leave_to_person(self, question_id: str) -> Question | None:
+        """The policy does not decide on it; None when it is not open any more."""
+        if question_id not in self._open:
+            return None
+        left = self._open[question_id].model_copy(update={"waits_for": "person"})
+        self._open[question_id] = left
+        return left
 
     def request(self, question: Question) -> PermissionRequest:
         """A question as a handler gets it: as it was asked, if this driver has heard it, else as it is stored."""

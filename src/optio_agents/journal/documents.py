@@ -94,6 +94,7 @@ class ConversationDocument(Document):
         tells: it says how far each message has come; early versions do not.
         tasks: ids of what it does in the background.
         allowed: uses of tools that are not asked about any more.
+        policy: text of the policy file that says what it may do unasked; "": everything is asked.
         chat: a person talks with it, and ends it; else it has a task, and ends with that.
     """
 
@@ -107,6 +108,7 @@ class ConversationDocument(Document):
     tells: bool = False
     tasks: tuple[str, ...] = ()
     allowed: tuple[Allowed, ...] = ()
+    policy: str = ""
     chat: bool = False
 
 
@@ -165,6 +167,7 @@ class Question(Document):
         data: what was asked.
         asked: when.
         status: whether it is still to be answered.
+        waits_for: who is to answer it now: the policy of its session, which may leave it to a person.
         answer: what was answered; None before, and when it was withdrawn.
         closed: when it was answered or withdrawn.
     """
@@ -174,6 +177,7 @@ class Question(Document):
     data: JsonObject = {}
     asked: float
     status: Literal["open", "answered", "withdrawn"] = "open"
+    waits_for: Literal["policy", "person"] = "person"
     answer: JsonObject | None = None
     closed: float | None = None
 

@@ -1,0 +1,110 @@
+"""A session's policy at work: it answers what it allows or denies, and leaves the rest to a handler or a person."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from optio_host.clock import Clock
+from optio_host.errors import HostError
+from optio_host.host import RunsCommands
+
+from ..journal import Question, SessionRecord
+from ..patience import until_reached
+from ..permissions import Decision, Policy, ToolCall, named_paths
+from ..permissions.resolving import resolved
+from .contract import PermissionDecision, PermissionRequest
+
+Answer = Callable[[str, PermissionDecision, str], Awaitable[object]]
+"""Answers a question, given its id, the decision and who decides."""
+
+POLICY = "the policy"
+"""Who answers, as the journal has it."""
+
+
+def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
+    """What a policy is asked about, when an agent asks this."""
+    body = request.raw.get("request", request.raw)
+    subagent = body.get("agent_id") if isinstance(body, dict) else None
+    return ToolCall(
+        request.tool_name,
+        request.input,
+        cwd=record.cwd,
+        taskdir=record.taskdir,
+        host=record.host,
+        agent=record.agent,
+        subagent=subagent if isinstance(subagent, str) else None,
+    )
+
+
+class Judging:
+    """The policy of one session, and the questions that it leaves open.
+
+    Parameters:
+        policy: what it says.
+        host: where the agent runs, and the paths lead.
+        record: the session.
+        questions: those that wait for it now.
+        request_of: a question as it was asked.
+        answer: how a question is answered.
+        leave: leaves a question to others.
+        clock: time, for tests.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        host: RunsCommands,
+        record: SessionRecord,
+        questions: Callable[[], tuple[Question, ...]],
+        request_of: Callable[[Question], PermissionRequest],
+        answer: Answer,
+        leave: Callable[[Question], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._policy = policy
+        self._host = host
+        self._record = record
+        self._questions = questions
+        self._request_of = request_of
+        self._answer = answer
+        self._leave = leave
+        self._clock = clock
+        self._changed = anyio.Event()
+
+    def changed(self) -> None:
+        """Questions were asked or closed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Judge each question once, in the order they were asked, for as long as the conversation lasts.
+
+        Raises what `answer` raises of the journal, when an answer cannot be written down.
+        """
+        while True:
+            self._changed = anyio.Event()
+            for question in self._questions():
+                await self._judge(question)
+            await self._changed.wait()
+
+    async def _judge(self, question: Question) -> None:
+        decision = await self._decide(self._request_of(question))
+        if decision.verdict == "ask":
+            await self._leave(question)
+            return
+        rule = decision.because.rule
+        by = f"{POLICY}: {rule}" if rule else POLICY
+        if decision.verdict == "allow":
+            await self._answer(question.id, PermissionDecision("allow"), by)
+        else:
+            message = f"A policy denies this: {decision.because.what}"
+            why = f": {decision.because.why}" if decision.because.why else ""
+            await self._answer(question.id, PermissionDecision("deny", message=message + why), by)
+
+    async def _decide(self, request: PermissionRequest) -> Decision:
+        call = call_of(self._record, request)
+        paths = named_paths(call)
+        try:
+            leads_to = await until_reached(lambda: resolved(self._host, paths), self._clock)
+        except HostError:
+            leads_to = {}  # what is not resolved is not allowed
+        return self._policy.decide(call, leads_to)

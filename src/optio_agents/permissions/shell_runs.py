@@ -1,0 +1,67 @@
+"""Commands that run other commands, or change what later ones do. Pure."""
+
+from collections.abc import Iterator
+from posixpath import basename
+
+from .shell import read
+from .shell_words import Command, Word
+
+RUNNERS = frozenset(
+    "ash at bash batch builtin busybox cash chroot chrt command coproc csh dash doas env eval exec expect fd fdfind "  # noqa: SIM905
+    "fish flock gdb ionice ksh ltrace mksh nice noglob nohup nocorrect nsenter parallel perf pkexec rbash repeat "
+    "runuser screen script setpriv setsid sh ssh start-stop-daemon stdbuf strace su sudo systemd-run taskset tcsh "
+    "time timeout tmux toybox unbuffer unshare watch xargs yash zsh - find entr".split()
+)
+"""They run what their arguments, or their input, say."""
+
+CHANGERS = frozenset(
+    "alias autoload bind bindkey cd chdir compgen complete declare dirs disable emulate enable export fc fg bg "  # noqa: SIM905
+    "function functions getopts hash history integer let local mapfile popd pushd read readarray readonly set setopt "
+    "shopt source trap typeset ulimit umask unalias unfunction unset unsetopt zcompile zmodload zle . [ [[ test "
+    "vared".split()
+)
+"""They change what later commands do or where, or calculate, which may run a command; no rule can allow that."""
+
+FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+
+DEEPEST = 3
+"""How often a command within the arguments of a command is looked for."""
+
+MOST = 200
+"""Commands that are looked at within the arguments of one."""
+
+
+def runs_others(command: Command) -> bool:
+    """Whether it may run others."""
+    name = _name(command)
+    if name in ("find", "fd", "fdfind"):
+        return any(not each.known or each.text in FIND_RUNS or name != "find" for each in command.words[1:])
+    return name in RUNNERS
+
+
+def changes_the_shell(command: Command) -> bool:
+    """Whether what comes after it may mean something else than it says."""
+    return _name(command) in CHANGERS
+
+
+def hidden_in(command: Command) -> Iterator[Command]:
+    """What a command may run in its turn, if it is one of those: too much rather than too little, at most `MOST`."""
+    for _, each in zip(range(MOST), _hidden(command, DEEPEST), strict=False):
+        yield each
+
+
+def _hidden(command: Command, depth: int) -> Iterator[Command]:
+    if not depth or not (runs_others(command) or changes_the_shell(command)):
+        return
+    words = command.words[1:]
+    for text in [*(each.text for each in words if each.known), " ".join(each.text for each in words)]:
+        for each in read(text).commands:
+            yield each
+            yield from _hidden(each, depth - 1)
+    for start in range(1, len(words)):
+        yield Command(words[start:])
+
+
+def _name(command: Command) -> str:
+    first = command.words[0] if command.words else Word("")
+    return basename(first.text)
