@@ -22,7 +22,7 @@ from optio_host.outcome import Lost, Outcome, describe, exit_code
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
 from .conversation.commands import carry_out
-from .errors import AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreError
+from .errors import AgentFailed, AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreError
 from .events import Notice, Progress, SessionEnded, Stalled, StopRequested
 from .hooks import HookProgress
 from .intake import Intake
@@ -226,7 +226,7 @@ class Drive:
             return
         try:
             await self._conversation.run(self.writing_ended)
-        except AgentSilent as error:
+        except (AgentFailed, AgentSilent) as error:
             await self.decide(OutcomeDocument(outcome="failed", reason=str(error)))
         except InputConflict as error:
             # Somebody else has told the agent something. What it does from here on is nobody's wish.

@@ -42,6 +42,10 @@ class AgentSilent(AgentsError):
     """An agent did not answer within the time it has."""
 
 
+class AgentFailed(AgentsError):
+    """An agent cannot do its work: turn after turn fails."""
+
+
 class LogChannelLost(AgentsError):
     """The log of a session cannot be read any more, so nobody knows what the agent says.
 

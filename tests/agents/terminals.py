@@ -28,6 +28,7 @@ class Terminal:
         )
         self.shown = ""
         self._read = 0
+        self._open = True
 
     def until(self, text: str) -> str:
         """What is shown up to a text, behind what was waited for before, without colours."""
@@ -54,7 +55,16 @@ class Terminal:
     def modes(self) -> list[Any]:
         return termios.tcgetattr(self._theirs)
 
+    def hang_up(self) -> int:
+        """Close it, as a window is closed, or a link lost; the exit status."""
+        self._open = False
+        os.close(self.ours)
+        os.close(self._theirs)
+        return self.process.wait(timeout=PATIENCE)
+
     def close(self) -> None:
+        if not self._open:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.ended()

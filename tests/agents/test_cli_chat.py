@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from claude_rig import claude_rig
 from conversation_rig import FAKE, INITIALIZE, Rule
 from fake_claude import ANSWERED, asked, result
 from model_api import Hold, Say, bash
-from optio_bench import Bench, rest_of, wait_for, wait_until_dead
+from optio_bench import GO, Bench, rest_of, wait_for, wait_until_dead
 from terminals import Terminal
 from terminals import terminals as terminals
 from test_cli_host import far as far
@@ -76,6 +75,12 @@ def bench(tmp_path: Path) -> Iterator[Desk]:
 def chat(terminals: list[Terminal], bench: Bench, *arguments: str) -> Terminal:
     terminals.append(Terminal(bench, "chat", *arguments))
     return terminals[-1]
+
+
+def end(terminal: Terminal) -> None:
+    terminal.until(PROMPT)
+    terminal.type("\x04")
+    assert terminal.ended() == 0
 
 
 def test_words_come_as_they_are_said_once_and_can_do_nothing_to_the_terminal(
@@ -170,8 +175,7 @@ def test_who_leaves_comes_back_to_where_it_was(bench: Desk, terminals: list[Term
         assert terminal.ended() == 130
         driver = bench.driver(bench.session)
     elif how == "closed terminal":
-        terminal.process.send_signal(signal.SIGHUP)
-        assert terminal.ended() == 130
+        assert terminal.hang_up() == 130
         driver = bench.driver(bench.session)
     else:
         terminal.process.kill()
@@ -233,6 +237,123 @@ def test_a_chat_whose_agent_dies_says_so(bench: Desk, terminals: list[Terminal])
     again = chat(terminals, bench, bench.session)
     assert again.ended() == 2
     assert "has ended" in again.shown
+
+
+def test_a_text_comes_whole_after_one_that_was_cut_off(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(WRITES, STOPS, Rule(USER, STARTED, said("Not in pieces."), result()))
+    terminal = chat(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("write\n")
+    terminal.until("I am writing")
+    terminal.type("\x03")
+    terminal.until(PROMPT)
+    terminal.type("hello\n")
+    terminal.until("Not in pieces.\r\n")
+    end(terminal)
+
+
+def test_a_line_that_the_terminal_has_cut_is_not_sent_without_its_end(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(Rule(USER, STARTED, asked("q-1")), Rule("q-1", said("Made."), result(user_message_uuids=[])))
+    terminal = chat(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("x" * 3000)
+    terminal.type("x" * 3000)
+    terminal.type("\nthe end\n")
+    assert "nothing was sent" in terminal.until(PROMPT).replace("\n", " ")
+    terminal.type("make it\n")
+    terminal.until("e (edit) > ")
+    terminal.type("n: " + "x" * 3000)
+    terminal.type("x" * 3000)
+    terminal.type("\n")
+    assert "nothing was answered" in terminal.until("e (edit) > ")
+    terminal.type("y\n")
+    terminal.until("Made.")
+    end(terminal)
+    assert bench.told() == ["make it"]
+
+
+def test_who_joins_sees_nothing_twice_however_long_the_agent_was_silent(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(HELLO)
+    first = chat(terminals, bench)
+    first.until(PROMPT)
+    first.type("hello\n")
+    first.until("late.")
+    [log] = bench.state.glob("*/optio.log")
+    log.write_text("".join(f"STATUS: {number}%\n" for number in range(30)))
+    wait_for(lambda: bench.run("logs", "--json", bench.session).data("status")[29:], "the log")
+    second = chat(terminals, bench, bench.session)
+    second.until(PROMPT)
+    second.type("hello\n")
+    assert "Hel" not in second.until("Hel")
+    second.until("late.")
+    assert second.shown.count("Hello.") == 1
+    end(second)
+    assert first.ended() == 0
+
+
+def test_an_agent_that_asks_after_done_is_still_answered(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(Rule("Do it", STARTED, asked("q-1")), Rule("q-1", asked("q-2")), Rule("q-2", result(), exits=0))
+    running = bench.start_optio("run", "--json", "--agent", "claude", "Do it.")
+    wait_for(lambda: bench.run("permissions", "--json").events, "the question")
+    terminal = chat(terminals, bench, bench.session)
+    terminal.until("e (edit) > ")
+    [log] = bench.state.glob("*/optio.log")
+    log.write_text("DONE: said\n")
+    wait_for(lambda: bench.run("logs", "--json", bench.session).data("done"), "the log")
+    for question in ("q-1", "q-2"):
+        assert question in terminal.shown
+        terminal.type("y\n")
+        if question == "q-1":
+            terminal.until("e (edit) > ")
+    assert terminal.ended() == 0
+    rest_of(running)
+
+
+def test_ctrl_c_leaves_a_chat_that_takes_long_to_end(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(ends="touch deaf; until [ -e go ]; do sleep 0.05; done")
+    terminal = chat(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("\x04")
+    wait_for((bench.cwd / "deaf").exists, "the end of its input")
+    terminal.type("\x03")
+    assert terminal.ended() == 130
+    driver = bench.driver(bench.session)
+    bench.go()
+    wait_until_dead(driver)
+    assert bench.record(bench.session)["outcome"] == "closed"
+
+
+def test_who_leaves_a_chat_that_nobody_could_come_back_to_ends_it(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(HELLO)
+    terminal = chat(terminals, bench, "--store", "memory:")
+    terminal.until(PROMPT)
+    terminal.type("/leave\n")
+    assert terminal.ended() == 130
+    assert "cancelled" in terminal.shown
+    assert "to come back" not in terminal.shown
+    second = chat(terminals, bench, "--store", "memory:")
+    second.until(PROMPT)
+    assert second.hang_up() == 130
+
+
+def test_nothing_is_written_over_an_editor(bench: Desk, terminals: list[Terminal]) -> None:
+    bench.agent(Rule("hello", STARTED, asked("q-1")), Rule('"interrupt"', said("Behind.")), Rule("q-1", result()))
+    bench.env["EDITOR"] = f"sh -c 'echo EDITING; {GO} echo EDITED'"
+    bench.env.pop("VISUAL", None)
+    terminal = chat(terminals, bench)
+    terminal.until(PROMPT)
+    terminal.type("hello\n")
+    terminal.until("e (edit) > ")
+    terminal.type("e\n")
+    terminal.until("EDITING")
+    assert bench.run("interrupt", bench.session).code == 0
+    wait_for(lambda: bench.run("logs", "--json", bench.session).data("agent.text"), "its words")
+    bench.go()
+    assert "Behind." not in terminal.until("EDITED")
+    terminal.until("Behind.")
+    terminal.until("e (edit) > ")
+    terminal.type("y\n")
+    end(terminal)
 
 
 SCRIPT = {

@@ -180,3 +180,10 @@ def test_an_agent_that_is_not_installed_is_refused_before_anything_is_started(be
     assert ran.code in (1, 2)
     assert "claude" in ran.err
     assert bench.run("ls").out == "no sessions\n"
+
+
+def test_an_agent_that_is_not_logged_in_says_so_and_the_session_has_failed(bench: Bench) -> None:
+    del bench.env["ANTHROPIC_API_KEY"]
+    ran = bench.run("run", "--json", "--agent", "claude", "SCENARIO:write")
+    assert ran.code == 1
+    assert "Not logged in" in ran.ended["reason"]

@@ -570,6 +570,19 @@ def test_an_agent_that_stands_still_without_done_is_reminded_once(rig: Conversat
     run(body)
 
 
+def test_an_agent_whose_turns_fail_before_and_after_the_reminder_has_failed(rig: ConversationRig) -> None:
+    broke = result("Not logged in.", is_error=True, terminal_reason="api_error")
+
+    async def body() -> None:
+        async with rig.talking(rig.agent(Rule(USER, broke)), prompt="go", reminder="System: well?") as talking:
+            await rig.until_event(talking.session.id, "turn.ended")
+            rig.clock.skip(REMIND_AFTER)
+            outcome = await talking.driving.ended()
+            assert (outcome.outcome, outcome.reason) == ("failed", "the agent's turns fail: Not logged in.")
+
+    run(body)
+
+
 def test_an_agent_that_waits_for_its_work_in_the_background_is_not_reminded_soon(rig: ConversationRig) -> None:
     def task(number: str, state: str) -> dict[str, Any]:
         return {"type": "system", "subtype": "task_updated", "task_id": number, "patch": {"status": state}}

@@ -26,7 +26,7 @@ decision = "allow"
 
 [[rule]]
 tool = "Read"
-path = "**"
+path = "/**"
 decision = "allow"
 reason = "reading here is fine"
 

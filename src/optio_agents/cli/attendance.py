@@ -84,7 +84,7 @@ class Attendance:
         With a journal that ends with this process, which nobody could come back to, the session is ended instead.
         """
         if self._store.url == "memory:":
-            await self._stop(why, again=False)
+            await request_stop(self._store, self._session, why)
             return
         if self._detached:
             return

@@ -104,7 +104,7 @@ class Chat:
             await self._converse()
 
     async def interrupt(self) -> None:
-        """Stop the turn that the agent is in. While the chat is being ended, which may take long: go away."""
+        """Stop the turn that the agent is in. While the session is being ended, which may take long: go away."""
         snapshot = await self._store.snapshot(self._record.id)
         if _is_closing(snapshot):
             await self._leave("left while it was being ended")
@@ -117,7 +117,7 @@ class Chat:
     async def _converse(self) -> None:
         while True:
             snapshot = await self._store.snapshot(self._record.id)
-            if snapshot.record.state == "ended" or _is_closing(snapshot):
+            if _is_closing(snapshot):
                 return
             await self._until_shown(snapshot)
             question = self._asking.next_of(snapshot)
@@ -221,11 +221,13 @@ def _is_busy(snapshot: Snapshot) -> bool:
 
 
 def _is_closing(snapshot: Snapshot) -> bool:
+    """Whether there is nothing more to say; after DONE there is, for the agent may still ask."""
     outcome = snapshot.record.outcome
-    return outcome is not None and outcome.outcome == "closed"
+    ending = outcome is not None and outcome.outcome in ("closed", "cancelled")
+    return ending or snapshot.record.state == "ended"
 
 
 def _state(snapshot: Snapshot) -> tuple[object, ...]:
     """What decides about what a person is asked for."""
     asked = tuple((each.id, each.waits_for) for each in snapshot.questions if each.status == "open")
-    return snapshot.record.state == "ended", _is_closing(snapshot), _is_busy(snapshot), asked
+    return _is_closing(snapshot), _is_busy(snapshot), asked

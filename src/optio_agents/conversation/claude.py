@@ -17,7 +17,7 @@ from optio_host.host import EndOfWriting, FileReset
 from optio_host.job import Job, JobHost
 from optio_host.job_errors import JobGone
 
-from ..errors import AgentRefused, AgentSilent, JournalError
+from ..errors import AgentFailed, AgentRefused, AgentSilent, JournalError
 from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
@@ -100,7 +100,7 @@ class ClaudeCodeConversation:
                 clock,
             )
         self._scope = anyio.CancelScope()
-        self._failure: JournalError | HostError | AgentSilent | None = None
+        self._failure: JournalError | HostError | AgentFailed | AgentSilent | None = None
         self.ended = anyio.Event()
         outcome = writer.record.outcome
         if outcome is not None and outcome.outcome == "closed":
@@ -255,8 +255,7 @@ class ClaudeCodeConversation:
     @property
     def failure(self) -> str:
         """Why the turn that ended last has failed, as the agent says; "" when it has not, or is not known."""
-        turn = self._exchange.standing.last_turn
-        return turn.text if turn is not None and turn.is_error else ""
+        return self._exchange.standing.failure
 
     async def finish(self, patience: float) -> None:
         """Bring it to its end: the turn is finished, or interrupted if that takes too long; then end of input.
@@ -286,7 +285,8 @@ class ClaudeCodeConversation:
     async def run(self, until: EndOfWriting) -> None:
         """Hold the conversation until nothing is written any more and all is heard.
 
-        Raises LeaseLost, StoreError, HostError; AgentSilent when the program does not speak the protocol.
+        Raises LeaseLost, StoreError, HostError; AgentSilent when the program does not speak the protocol,
+        AgentFailed when it cannot do its work.
         """
         try:
             with self._scope:
@@ -322,7 +322,7 @@ class ClaudeCodeConversation:
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except (JournalError, HostError, AgentSilent) as error:
+        except (JournalError, HostError, AgentFailed, AgentSilent) as error:
             self._failure = self._failure or error
             self._scope.cancel()
 

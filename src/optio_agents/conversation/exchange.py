@@ -10,7 +10,7 @@ from optio_host.cursor import START, Cursor
 from optio_host.host import FileReset
 from optio_host.job import Job
 
-from ..errors import AgentRefused, AgentSilent
+from ..errors import AgentFailed, AgentRefused, AgentSilent
 from ..events import Notice, Origin
 from ..journal import Deliverable, Outbox, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
@@ -181,7 +181,10 @@ class Exchange:
         return answered.data
 
     async def remind_once(self) -> None:
-        """Say the reminder, if there is one, once the agent stands still without having said how its work ended."""
+        """Say the reminder, if there is one, once the agent stands still without having said how its work ended.
+
+        Raises AgentFailed when its turn had failed, and the one after the reminder does, too: nobody else wakes it up.
+        """
         while self.standing.reminder:
             still = not self.pending and not self.questions.open
             after = REMIND_BUSY_AFTER if self.standing.tasks else REMIND_AFTER
@@ -189,7 +192,12 @@ class Exchange:
                 await self.changed()
             if patience.cancelled_caught and self._writer.record.outcome is None:
                 reminder, self.standing.reminder = self.standing.reminder, ""
+                before = self.standing.failure
                 await self.say(reminder)
+                while self.pending:
+                    await self.changed()
+                if before and self.standing.failure:
+                    raise AgentFailed(f"the agent's turns fail: {self.standing.failure}")
 
     async def post(self, subtype: str, fields: JsonMap, command: int) -> None:
         """Have the agent do something, and wait for nothing."""

@@ -40,6 +40,12 @@ class Standing:
         tasks = dict.fromkeys(document.tasks)
         return cls(document.prompt, document.reminder, document.cost_usd, tasks, document.allowed)
 
+    @property
+    def failure(self) -> str:
+        """Why the turn that ended last has failed; "" when it has not, or was interrupted, or is not known."""
+        turn = self.last_turn
+        return turn.text if turn and turn.is_error and not turn.reason.startswith("aborted") else ""
+
     def note(self, event: ConversationEvent) -> None:
         """What an event of the agent changes."""
         match event:
