@@ -21,6 +21,13 @@ DONE = 'printf "DONE: reported\\n" >> "$OPTIO_LOG"'
 SCRIPT = {
     "task": [bash(HAND_OVER), Say("I wait for the acknowledgement."), bash(DONE), Say("That was it.")],
     "write": [bash("echo hi > out.txt"), bash(DONE), Say("That was it.")],
+    "night": [
+        bash('echo "STATUS: 10% begun" >> "$OPTIO_LOG"'),
+        bash(HAND_OVER),
+        bash("make deploy"),
+        bash(DONE),
+        Say("That was it."),
+    ],
     "hold": [Hold("I am writing")],
 }
 
@@ -180,6 +187,19 @@ def test_an_agent_that_is_not_installed_is_refused_before_anything_is_started(be
     assert ran.code in (1, 2)
     assert "claude" in ran.err
     assert bench.run("ls").out == "no sessions\n"
+
+
+def test_under_the_built_in_policy_the_log_channel_is_used_unasked_and_the_rest_is_asked(bench: Bench) -> None:
+    running = bench.start_optio("run", "--json", "--agent", "claude", "--policy", "built-in", "SCENARIO:night")
+    asked = question(bench)
+    assert asked["input"]["command"] == "make deploy"
+    assert bench.run("deny", asked["id"], "--message", "Not tonight.").code == 0
+    out, err = rest_of(running)
+    assert (running.returncode, err) == (0, "")
+    said = [json.loads(line) for line in out.splitlines()]
+    answered = [each["data"]["by"].partition(":")[0] for each in said if each["type"] == "question.answered"]
+    assert [each == "the policy" for each in answered] == [True, True, False, True]
+    assert [each["data"]["name"] for each in said if each["type"] == "deliverable"] == ["report.md"]
 
 
 def test_an_agent_that_is_not_logged_in_says_so_and_the_session_has_failed(bench: Bench) -> None:

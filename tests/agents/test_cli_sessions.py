@@ -204,7 +204,7 @@ def test_ls_shows_one_line_for_each_session_and_cuts_off_nothing_in_a_pipe(bench
     reason = "because " * 40 + "of that"
     session = bench.script(LOG + f"say 'ERROR: {reason}'").events[0]["session"]
     heading, line = bench.run("ls").out.splitlines()
-    assert heading.split() == ["ID", "STATE", "AGENT", "HOST", "AGE", "DRIVER", "END"]
+    assert heading.split() == ["ID", "STATE", "AGENT", "HOST", "AGE", "COST", "DRIVER", "END"]
     assert re.fullmatch(rf"{session} +failed +sh +local +\d+ s +{reason} *", line)
 
 

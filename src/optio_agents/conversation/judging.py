@@ -12,6 +12,7 @@ from ..journal import Question, SessionRecord
 from ..patience import until_reached
 from ..permissions import Decision, Policy, ToolCall, named_paths
 from ..permissions.resolving import resolved
+from ..task_directory import paths_for_program
 from .contract import PermissionDecision, PermissionRequest
 
 Answer = Callable[[str, PermissionDecision, str], Awaitable[object]]
@@ -33,6 +34,7 @@ def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
         host=record.host,
         agent=record.agent,
         subagent=subagent if isinstance(subagent, str) else None,
+        variables=paths_for_program(record),
     )
 
 
@@ -102,9 +104,10 @@ class Judging:
 
     async def _decide(self, request: PermissionRequest) -> Decision:
         call = call_of(self._record, request)
-        paths = named_paths(call)
+        # In a thread: a command may be made so that reading it takes most of a second.
+        paths = await anyio.to_thread.run_sync(named_paths, call)
         try:
             leads_to = await until_reached(lambda: resolved(self._host, paths), self._clock)
         except HostError:
             leads_to = {}  # what is not resolved is not allowed
-        return self._policy.decide(call, leads_to)
+        return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to)
