@@ -367,7 +367,8 @@ class Session:
         said = [Said(DriverChanged(f"pid {me.pid} on {me.hostname}", lease.generation, fate))]
         if record.state == "starting":
             said.insert(0, Said(_started(record)))
-        await writer.commit(*said, record={"state": "running"})
+        # An agent that stands idle still does.
+        await writer.commit(*said, record={"state": "running"} if record.state == "starting" else None)
         seams.reached("adoption committed")
         redelivered = fate != "released" or snapshot.cursors.get(DOUBTFUL) == stands
         return cls(host, writer, job, snapshot, on_deliverable, redelivered=redelivered, clock=clock)

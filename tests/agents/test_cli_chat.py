@@ -337,7 +337,8 @@ def test_who_leaves_a_chat_that_nobody_could_come_back_to_ends_it(bench: Desk, t
 
 
 def test_nothing_is_written_over_an_editor(bench: Desk, terminals: list[Terminal]) -> None:
-    bench.agent(Rule("hello", STARTED, asked("q-1")), Rule('"interrupt"', said("Behind.")), Rule("q-1", result()))
+    over = result(user_message_uuids=[])
+    bench.agent(Rule("hello", STARTED, asked("q-1")), Rule('"interrupt"', said("Behind.")), Rule("q-1", over))
     bench.env["EDITOR"] = f"sh -c 'echo EDITING; {GO} echo EDITED'"
     bench.env.pop("VISUAL", None)
     terminal = chat(terminals, bench)

@@ -36,6 +36,13 @@ def test_the_same_file_is_allowed_whatever_is_written_to_it_and_no_other_is() ->
     assert not is_allowed(question("Edit", file_path="/srv/a.txt", content="one"), known)
 
 
+def test_another_tool_that_names_a_file_is_allowed_with_the_very_same_input_alone() -> None:
+    known = allowed_from_now(question("mcp__exec__run", file_path="/srv/t.sh", args=["--check"], times=1), ())
+    assert is_allowed(question("mcp__exec__run", file_path="/srv/t.sh", args=["--check"], times=1), known)
+    assert not is_allowed(question("mcp__exec__run", file_path="/srv/t.sh", args=["--delete-all"], times=1), known)
+    assert not is_allowed(question("mcp__exec__run", file_path="/srv/t.sh", args=["--check"], times=True), known)
+
+
 @pytest.mark.parametrize(
     ("asked_about", "words"),
     [

@@ -74,7 +74,7 @@ class Attendance:
                 group.start_soon(self._obey_signals)
                 async with anyio.create_task_group() as lasting:
                     for task in (self._drive, *tasks):
-                        lasting.start_soon(_carried_out, task)
+                        lasting.start_soon(self._carried_out, task)
                 group.cancel_scope.cancel()
         return None if self._detached else (await self._store.snapshot(self._session)).record.outcome
 
@@ -109,13 +109,18 @@ class Attendance:
                     self._driving = None
         except CallbackMissing as error:
             await self._audience.note(str(error))
-        except (JournalError, HostError, OSError) as error:
-            raise click.ClickException(
-                f"session {self._session} cannot be driven from here any more; its program goes on, and "
-                f"`{self._come_back}` comes back to it: {error}"
-            ) from error
         finally:
             self._let_go.set()
+
+    async def _carried_out(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except* (JournalError, HostError, OSError) as errors:
+            why = "; ".join(str(each) for each in _leaves(errors))
+            raise click.ClickException(
+                f"session {self._session} cannot be attended from here any more; its program goes on, and "
+                f"`{self._come_back}` comes back to it: {why}"
+            ) from errors
 
     async def _obey_signals(self) -> None:
         asked = False
@@ -165,5 +170,6 @@ class Attendance:
         await self._audience.note(f"to come back: {self._come_back}")
 
 
-async def _carried_out(task: Callable[[], Awaitable[None]]) -> None:
-    await task()
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    parts = [_leaves(each) if isinstance(each, BaseExceptionGroup) else [each] for each in group.exceptions]
+    return [leaf for part in parts for leaf in part]

@@ -98,9 +98,10 @@ class Chat:
         await self._audience.tell(self._view.history, history)
         # The message behind the last event was shown with it; what came after it may be pieces, which make no events.
         last = next((each.origin.raw for each in reversed(history) if each.origin.raw is not None), None)
+        self._shown = last or snapshot.cursors.get(STDOUT, START)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._show_events, last_seq)
-            tasks.start_soon(self._show_output, last or snapshot.cursors.get(STDOUT, START), last is not None)
+            tasks.start_soon(self._show_output, self._shown, last is not None)
             await self._converse()
 
     async def interrupt(self) -> None:

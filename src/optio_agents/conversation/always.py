@@ -1,19 +1,26 @@
 """What a person has allowed for the rest of a session: the same use of a tool again, and nothing wider. Pure.
 
-The same means the very same input, but for the words that describe it; with a tool that names a file, the same file,
-whatever is written to it. Files are compared by name: like every answer, this is a guard rail and not a sandbox.
+The same means the very same input, but for the words that describe it; with the tools that read or write one file, the
+same file, whatever is written to it. Files are compared by name: like every answer, this is a guard rail, no sandbox.
 """
 
 from collections.abc import Sequence
 
-from ..journal.documents import Allowed, JsonObject, Question
+from ..journal.documents import Allowed, JsonObject, Question, to_text
 from ..redaction import REPLACEMENT
 from .questions import input_in_words, tool_of
 
 LIMIT = 256
 """Uses that can be allowed in one session."""
 
-_FILES = ("file_path", "notebook_path")
+_FILES = {
+    "Read": "file_path",
+    "Write": "file_path",
+    "Edit": "file_path",
+    "MultiEdit": "file_path",
+    "NotebookEdit": "notebook_path",
+}
+"""The tools that are about one file, and where their input names it."""
 
 
 def allowed_from_now(question: Question, known: Sequence[Allowed]) -> tuple[Allowed, ...]:
@@ -31,7 +38,7 @@ def allowed_from_now(question: Question, known: Sequence[Allowed]) -> tuple[Allo
     rule = Allowed(tool=tool, input=_what_counts(question))
     if REPLACEMENT in str(rule.input):
         raise ValueError("it holds a secret, which is not kept here: it can be allowed once, and not always")
-    if rule in known:
+    if is_allowed(question, known):
         return tuple(known)
     if len(known) >= LIMIT:
         raise ValueError(f"{LIMIT} uses of tools are allowed already; allow this one once")
@@ -43,7 +50,8 @@ def is_allowed(question: Question, known: Sequence[Allowed]) -> bool:
     if question.kind != "permission" or not known:
         return False
     tool, _ = tool_of(question)
-    return Allowed(tool=tool, input=_what_counts(question)) in known
+    asked = to_text(Allowed(tool=tool, input=_what_counts(question)))
+    return any(to_text(each) == asked for each in known)  # as JSON: 1 is not true there
 
 
 def in_words(rule: Allowed) -> str:
@@ -52,6 +60,8 @@ def in_words(rule: Allowed) -> str:
 
 
 def _what_counts(question: Question) -> JsonObject:
-    _, tool_input = tool_of(question)
-    file = {name: value for name, value in tool_input.items() if name in _FILES}
-    return file or {name: value for name, value in tool_input.items() if name != "description"}
+    tool, tool_input = tool_of(question)
+    name = _FILES.get(tool)
+    if name in tool_input:
+        return {name: tool_input[name]}
+    return {name: value for name, value in tool_input.items() if name != "description"}

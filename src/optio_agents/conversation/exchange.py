@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -212,6 +213,9 @@ class Exchange:
         """Answer a question, if it is still open. ValueError, TypeError for a decision that cannot be sent."""
         async with self._lock:
             now = self._clock.time()
+            if decision.message is not None:
+                # What a handler says may hold what the driver knows and the agent must not.
+                decision = replace(decision, message=self._writer.redact(decision.message))
             asked = next((each for each in self.questions.open if each.id == question_id), None)
             allowed = self.standing.allowed
             if decision.always and asked is not None:
@@ -226,8 +230,7 @@ class Exchange:
                 self.standing.allowed = allowed
                 note = redacted_json(self._writer.redact, settled.question.answer)
                 others = Heard(questions=list(self.questions.open))
-                self._answer_by_rule(others, now)
-                said += [Said(event) for event in others.events]
+                said += [Said(event) for event in self._answer_by_rule(others, now)]
                 answered = [settled.question.model_copy(update={"answer": note})]
                 answered += [each for each in others.questions if each.status == "answered"]
                 await self._commit(said, [settled.line, *others.lines], answered, receipts=self._accepted(command))
@@ -255,11 +258,11 @@ class Exchange:
                 elif not isinstance(output.message, Partial):  # most are, and they come to nothing
                     turn = self._dialogue.turns.current
                     heard = self._dialogue.hear(output.message, now)
-                    self._answer_by_rule(heard, now)
                     synthetic = isinstance(output.message, Spoke) and output.message.api_error is not None
                     origin = Origin(turn or self._dialogue.turns.current, synthetic, self._heard_to)
                     place = f"{STDOUT}-{output.cursor.file}-{output.cursor.offset}-{output.cursor.check:08x}"
                     said += [Said(event, "agent", f"{place}-{at}", origin) for at, event in enumerate(heard.events)]
+                    said += [Said(event) for event in self._answer_by_rule(heard, now)]
                 each_heard.append(heard)
                 self._heard_to = output.cursor
             lines = [line for heard in each_heard for line in heard.lines]
@@ -274,15 +277,17 @@ class Exchange:
         self._announce()
         return each_heard
 
-    def _answer_by_rule(self, heard: Heard, now: float) -> None:
+    def _answer_by_rule(self, heard: Heard, now: float) -> list[QuestionAnswered]:
         """Answer those of the questions that need nobody any more."""
+        events = []
         for at, question in enumerate(heard.questions):
             if question.status == "open" and is_allowed(question, self.standing.allowed):
                 settled = self.questions.settle(question.id, PermissionDecision("allow"), RULE, now)
                 assert isinstance(settled, Settled)
                 heard.questions[at] = settled.question
                 heard.lines.append(settled.line)
-                heard.events.append(QuestionAnswered(question.id, "allow", RULE, None))
+                events.append(QuestionAnswered(question.id, "allow", RULE, None))
+        return events
 
     async def hear_the_end(self) -> None:
         """The agent has ended, and all was heard."""
