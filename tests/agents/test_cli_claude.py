@@ -191,7 +191,11 @@ def test_an_agent_that_is_not_installed_is_refused_before_anything_is_started(be
 
 def test_under_the_built_in_policy_the_log_channel_is_used_unasked_and_the_rest_is_asked(bench: Bench) -> None:
     running = bench.start_optio("run", "--json", "--agent", "claude", "--policy", "built-in", "SCENARIO:night")
-    asked = question(bench)
+
+    def for_a_person() -> list[dict[str, Any]]:
+        return [each for each in bench.run("permissions", "--json").events if each["waits_for"] == "person"]
+
+    [asked] = wait_for(for_a_person, "a question to a person")
     assert asked["input"]["command"] == "make deploy"
     assert bench.run("deny", asked["id"], "--message", "Not tonight.").code == 0
     out, err = rest_of(running)

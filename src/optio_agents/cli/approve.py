@@ -22,7 +22,7 @@ def command(question: str, edited: str, always: bool, store_url: str | None) -> 
     """Allow an agent to use a tool that it has asked for; ID is of the question, or as much of it as no other has.
 
     With --always, the same use is not asked about again in this session: the very same command, or for a tool that
-    names a file the same file.
+    reads or writes a file the same file.
 
     Exit status: 0 when it is allowed, 1 when it was too late or nobody has taken it, 2 for a wrong ID.
 
