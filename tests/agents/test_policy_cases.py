@@ -3,22 +3,15 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
-from optio_agents.permissions import Policy, as_written
-from optio_agents.permissions.case import Case, failures
+from optio_agents.permissions import Policy
+from optio_agents.permissions.case import failures
 
 POLICY = Policy.load(Path(__file__).parent / "policy_cases.toml")
 
 
-def _name(case: Case) -> str:
-    return f"{case.number} {case.call.input.get('command', case.call.tool)!r}"
-
-
-@pytest.mark.parametrize("case", POLICY.cases, ids=_name)
-def test_no_trick_makes_a_policy_say_something_else(case: Case) -> None:
-    decision = POLICY.decide(case.call, as_written(case.call))
-    assert decision.verdict == case.expect, decision.explain()
+def test_no_trick_makes_a_policy_say_something_else() -> None:
+    wrong = [f"{each.case} {dict(each.case.call.input)}:\n{each.decision.explain()}" for each in failures(POLICY)]
+    assert not wrong, "\n\n".join(wrong)
 
 
 def test_there_are_enough_commands_of_each_kind() -> None:

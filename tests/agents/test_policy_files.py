@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optio_agents.errors import PolicyError
@@ -133,7 +133,7 @@ def test_a_pattern_with_an_exclamation_mark_takes_away() -> None:
     policy = rules(
         """
         [[rule]]
-        path = ["**", "!src/**", "!**/*.md"]
+        path = ["/**", "!src/**", "!**/*.md"]
         tool = ["!Write", "!Edit"]
         decision = "allow"
         """
@@ -148,6 +148,74 @@ def test_a_path_rule_allows_no_command_that_it_does_not_name() -> None:
     assert decide(policy, "Write", file_path="a").verdict == "allow"
     assert decide(policy, command="python3 a.py").verdict == "ask"
     assert decide(policy, command="python3").verdict == "ask"
+
+
+def test_two_asterisks_alone_are_below_the_working_directory() -> None:
+    policy = rules('[[rule]]\npath = "**"\ndecision = "allow"\n')
+    said = [decide(policy, "Read", file_path=each).verdict for each in ("a/b", CWD, "/etc/x", "..")]
+    assert said == ["allow", "allow", "ask", "ask"]
+    anywhere = rules('[[rule]]\npath = "/**"\ndecision = "allow"\n')
+    assert decide(anywhere, "Read", file_path="/etc/x").verdict == "allow"
+
+
+def test_appending_is_writing_and_a_rule_can_tell_it_from_overwriting() -> None:
+    policy = rules(
+        """
+        [[rule]]
+        command = ["a **", "b **"]
+        decision = "allow"
+        [[rule]]
+        tool = ["Write", "!Append"]
+        path = "over"
+        decision = "allow"
+        [[rule]]
+        tool = "Append"
+        path = "on"
+        decision = "allow"
+        [[rule]]
+        tool = "Append"
+        command = "a **"
+        options = ""
+        path = "a"
+        decision = "allow"
+        [[rule]]
+        tool = "Write"
+        path = "never"
+        decision = "deny"
+        """
+    )
+    allowed = ["a > over", "a >> on", "b &>> on", "a >> a", "a x | b"]
+    asked = ["a >> over", "a > on", "a > a", "b >> a", "a | b >> a", "a -x >> a", "b > a >> on", ">> a"]
+    assert [decide(policy, command=each).verdict for each in allowed] == ["allow"] * len(allowed)
+    assert [decide(policy, command=each).verdict for each in asked] == ["ask"] * len(asked)
+    assert decide(policy, command="a >> never").verdict == "deny"
+    assert decide(policy, "Write", file_path="a").verdict == "ask"
+    assert decide(policy, "Append", file_path="a").verdict == "ask"
+
+
+@pytest.mark.parametrize("tool", ["", 'tool = "*"\n', 'tool = "Bash"\n', 'tool = "!Read"\n', 'tool = "W*"\n'])
+def test_a_rule_for_commands_that_does_not_name_writing_allows_no_redirection(tool: str) -> None:
+    policy = rules(f'[[rule]]\ncommand = "a **"\n{tool}options = ""\npath = "**"\ndecision = "allow"\n')
+    assert decide(policy, command="a x").verdict == ("ask" if "W" in tool else "allow")
+    assert decide(policy, command="a x > y").verdict == decide(policy, command="a x >> y").verdict == "ask"
+
+
+def test_where_the_last_word_leads_is_judged_by_itself() -> None:
+    policy = rules('[[rule]]\ncommand = "copy **"\noptions = "-v"\npath = "in/**"\nto = "out/**"\ndecision = "allow"\n')
+    allowed = ["copy in/a out", "copy in/a in/b out/c", "copy -v in/a out/c", "copy out"]
+    asked = [
+        "copy out in", "copy in/a in/b", "copy out/a out/b", "copy in/a", "copy", "copy in/a out -v",
+        "copy -t in/a out",
+        "copy in/a /dev/null", "copy /dev/null out", "copy in/a ''", "copy '' out", "copy in/a ../out",
+        "copy in/a x=out",
+        "copy in/a 'out/a\nb'",
+    ]  # fmt: skip
+    assert [decide(policy, command=each).verdict for each in allowed] == ["allow"] * len(allowed)
+    assert [decide(policy, command=each).verdict for each in asked] == ["ask"] * len(asked)
+    [(line, what)] = problems('version = 1\n[[rule]]\nto = "out"\ndecision = "deny"\n')
+    assert (line, what.startswith("rule 1: to: ")) == (3, True)
+    [(line, what)] = problems('version = 1\n[[rule]]\ncommand = "a"\nto = "out"\ndecision = "allow"\n')
+    assert (line, "options" in what) == (4, True)
 
 
 def test_the_agent_itself_is_no_subagent() -> None:
@@ -294,6 +362,7 @@ def _toml(value: object) -> str:
     return f'"{escaped}"'
 
 
+@settings(max_examples=settings().max_examples // 3)
 @given(table=st.dictionaries(KEY, VALUE, max_size=5))
 def test_whatever_stands_in_a_rule_is_a_rule_or_a_policy_error(table: dict[str, object]) -> None:
     text = "version = 1\n[[rule]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in table.items())

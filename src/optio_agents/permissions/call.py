@@ -1,7 +1,7 @@
 """What is judged: a tool that an agent wants to use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class ToolCall:
         host: name of the host.
         agent: short name of the agent.
         subagent: which subagent asks; None: the agent itself.
+        variables: variables of the agent's environment whose values are known, and that its shell has not changed.
     """
 
     tool: str
@@ -25,3 +26,4 @@ class ToolCall:
     host: str = "local"
     agent: str = "claude"
     subagent: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)

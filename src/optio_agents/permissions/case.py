@@ -16,6 +16,15 @@ TASKDIR = "/home/user/.local/state/optio/session"
 """The session's directory of a case that names none."""
 
 
+def variables(taskdir: str) -> dict[str, str]:
+    """The variables that are known in a case: those of the log channel, as a session sets them."""
+    return {
+        "OPTIO_LOG": f"{taskdir}/optio.log",
+        "OPTIO_DELIVERABLES": f"{taskdir}/deliverables",
+        "OPTIO_REPLIES": f"{taskdir}/replies",
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What shall come out for a tool call.

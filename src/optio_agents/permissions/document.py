@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ..errors import PolicyError
 from .call import ToolCall
-from .case import CWD, TASKDIR, Case
+from .case import CWD, TASKDIR, Case, variables
 from .lines import Lines
 from .patterns import CommandPattern, Options, PathPattern
 from .policy import BUILT_IN, Policy, built_in_text
@@ -38,6 +38,7 @@ class RuleTable(_Table):
     path: Patterns | None = None
     command: Patterns | None = None
     options: str | None = None
+    to: Patterns | None = None
     host: Patterns | None = None
     agent: Patterns | None = None
     subagent: Patterns | None = None
@@ -136,8 +137,10 @@ class _Reader:
                 self._wrong("rule", number, "options", str(error))
             if table.command is None:
                 self._wrong("rule", number, "options", "there are options only where there is a command")
-        elif table.decision == "allow" and table.command is not None and table.path is not None:
-            self._wrong("rule", number, "path", OPTIONS_NEEDED)
+        elif table.decision == "allow" and table.command is not None and (table.path or table.to) is not None:
+            self._wrong("rule", number, "to" if table.path is None else "path", OPTIONS_NEEDED)
+        if table.to is not None and table.command is None:
+            self._wrong("rule", number, "to", "it is about the last word of a command, and there is no command")
         return Rule(
             number=number,
             decision=table.decision,
@@ -148,6 +151,7 @@ class _Reader:
             path=parsed("path", table.path, PathPattern.parse),
             command=parsed("command", table.command, CommandPattern.parse),
             options=options,
+            to=parsed("to", table.to, PathPattern.parse),
             host=parsed("host", table.host, _name),
             agent=parsed("agent", table.agent, _name),
             subagent=parsed("subagent", table.subagent, _name),
@@ -164,7 +168,16 @@ class _Reader:
         for key, place in (("cwd", table.cwd), ("taskdir", table.taskdir)):
             if not place.startswith("/"):
                 self._wrong("case", number, key, f"{place!r} does not begin with /")
-        call = ToolCall(table.tool, dict(tool_input), table.cwd, table.taskdir, table.host, table.agent, table.subagent)
+        call = ToolCall(
+            table.tool,
+            tool_input,
+            cwd=table.cwd,
+            taskdir=table.taskdir,
+            host=table.host,
+            agent=table.agent,
+            subagent=table.subagent,
+            variables=variables(table.taskdir),
+        )
         return Case(number, call, table.expect, self._lines.of("case", number))
 
     def _wrong(self, table: str, number: int, key: str, what: str) -> None:

@@ -7,17 +7,15 @@ from posixpath import basename
 from .call import ToolCall
 from .mentions import absolute, mentioned, plainly
 from .patterns import Places
-from .rule import Part
+from .rule import APPEND, Part
 from .shell import read
 from .shell_runs import changes_the_shell, hidden_in, runs_others
-from .shell_words import Command, Redirect, Word
+from .shell_variables import Variables
+from .shell_words import NOWHERE, Command, Redirect, Word
 from .tool_input import FOR_A_PERSON, SHELL, command_of, files_of, texts_in
 
 Resolved = Mapping[str, str | None]
 """By each of `named_paths`: where it leads on the host, symbolic links resolved; None: that cannot be said."""
-
-NOWHERE = "/dev/null"
-"""Reading it and writing to it is nothing."""
 
 UNKNOWN_WORD = "a word of it is not known before it runs"
 UNRESOLVED = "where its path leads on the host is not known"
@@ -104,7 +102,7 @@ def _named(call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
 
 def _of_shell(call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
     text, doubts = command_of(call.input)
-    script = read(text)
+    script = read(text, Variables.of(call.variables))
     for what, why in [*((each.what, each.why) for each in script.unclear), *((SHELL, each) for each in doubts)]:
         yield _Named(Part(what, SHELL, _ANYWHERE, doubts=(why,)))
     others = {key: value for key, value in call.input.items() if key != "command"}
@@ -114,7 +112,7 @@ def _of_shell(call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
     for command in script.commands:
         for redirect in command.redirects:
             if redirect.target != Word(NOWHERE):
-                yield from _of_redirect(redirect, call, roots)
+                yield from _of_redirect(redirect, command, call, roots)
         if command.words and not _stays(command, call.cwd):
             yield from _of_command(command, call, roots)
 
@@ -127,14 +125,22 @@ def _of_command(command: Command, call: ToolCall, roots: tuple[str, ...]) -> Ite
         doubts.append(CHANGES)
     part = Part(str(command), SHELL, _ANYWHERE, command.words, None, tuple(doubts), runs_others(command))
     first, *arguments = command.words
-    named = [path for each in arguments if each.known for path in _arguments(each.text)]
+    named = [path for each in arguments[:-1] if each.known for path in _arguments(each.text)]
     if "/" in first.text:
         named.insert(0, first.text)
-    paths = dict.fromkeys(absolute(each, call.cwd) for each in named)
-    yield _Named(part, tuple(paths), _mentions((each.text for each in command.words), call, roots))
+    ends = [path for each in arguments[-1:] if each.known for path in _arguments(each.text)]
+    mentions = _mentions((each.text for each in command.words), call, roots)
+    if named or not ends:
+        yield _Named(part, _absolute(named, call), mentions)
+    if ends:
+        yield _Named(replace(part, last=True), _absolute(ends, call), () if named else mentions)
     for each in dict.fromkeys(plain for one in (command, *hidden_in(command)) for plain in (one, _by_name(one))):
         if each.words and each.words != command.words:
             yield _Named(Part(f"{each} in {command}", SHELL, _ANYWHERE, each.words, only_deny=True))
+
+
+def _absolute(paths: Iterable[str], call: ToolCall) -> tuple[str | None, ...]:
+    return tuple(dict.fromkeys(absolute(each, call.cwd) for each in paths))
 
 
 def _by_name(command: Command) -> Command:
@@ -143,14 +149,22 @@ def _by_name(command: Command) -> Command:
     return Command((Word(basename(first.text), first.known), *command.words[1:]))
 
 
-def _of_redirect(redirect: Redirect, call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
+def _of_redirect(redirect: Redirect, command: Command, call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
     target = redirect.target
     tool = "Write" if redirect.writes else "Read"
-    part = Part(tool, tool, _ANYWHERE, doubts=() if target.known else (UNKNOWN_WORD,))
+    doubts = () if target.known else (UNKNOWN_WORD,)
+    part = Part(
+        APPEND if redirect.appends else tool,
+        tool,
+        _ANYWHERE,
+        doubts=doubts,
+        appends=redirect.appends,
+        opened_for=command.words,
+    )
     path = absolute(target.text, call.cwd) if target.known else None
     mentions = _mentions([target.text], call, roots)
     yield _Named(part, (path,), mentions)
-    yield _Named(replace(part, tool=SHELL, only_deny=True), (), (*([path] if path else []), *mentions))
+    yield _Named(replace(part, tool=SHELL, opened_for=None, only_deny=True), (), (*([path] if path else []), *mentions))
 
 
 def _arguments(text: str) -> list[str]:

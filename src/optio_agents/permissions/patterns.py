@@ -175,7 +175,7 @@ class PathPattern:
     def parse(cls, text: str) -> "PathPattern":
         """Read a pattern. Raises ValueError, saying what is wrong."""
         found = _PLACE.match(text)
-        place = found[1] if found else "" if text.startswith(("/", "**/")) or text == "**" else "cwd"
+        place = found[1] if found else "" if text.startswith(("/", "**/")) else "cwd"
         rest = text[found.end() :] if found else text
         globs = tuple(each for each in rest.split("/") if each not in ("", "."))
         if not text or ".." in globs:

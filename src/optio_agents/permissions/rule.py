@@ -6,9 +6,12 @@ from typing import Generic, Literal, TypeVar
 
 from .call import ToolCall
 from .patterns import CommandPattern, Options, PathPattern, Places, name_matches
-from .shell_words import Word
+from .shell_words import NOWHERE, Word
 
 Pattern = TypeVar("Pattern")
+
+APPEND = "Append"
+"""What rules may call it when a redirection only adds to a file. It is a `Write` all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class Part:
         doubts: why no rule may allow it.
         word_for_word: no rule that leaves words open may allow it.
         only_deny: a rule that denies it counts, nothing else does.
+        last: the path is in the last word of a command.
+        appends: the file is only written to at its end.
+        opened_for: the command that the shell opens the file for; None: it is no file of a redirection.
     """
 
     what: str
@@ -51,6 +57,9 @@ class Part:
     doubts: tuple[str, ...] = ()
     word_for_word: bool = False
     only_deny: bool = False
+    last: bool = False
+    appends: bool = False
+    opened_for: tuple[Word, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Rule:
         line: where it begins in the file; None: not known.
         origin: which file, if it is not the one that was asked for.
         tool, path, command, host, agent, subagent: what it is about.
+        to: where the last word of the command leads, and `path` is about the others; None: `path` is about all.
         options: the options that the command may have; None: any.
     """
 
@@ -76,6 +86,7 @@ class Rule:
     path: OneOf[PathPattern] | None = None
     command: OneOf[CommandPattern] | None = None
     options: Options | None = None
+    to: OneOf[PathPattern] | None = None
     host: OneOf[str] | None = None
     agent: OneOf[str] | None = None
     subagent: OneOf[str] | None = None
@@ -87,18 +98,20 @@ class Rule:
     def is_about(self, part: Part, call: ToolCall) -> bool:
         """Whether it matches this part of a call, if it does not look at paths."""
         return (
-            _named(self.tool, part.tool)
+            self._tool_matches(part)
             and _named(self.host, call.host)
             and _named(self.agent, call.agent)
             and _named(self.subagent, call.subagent)
-            and self._command_matches(part.words)
+            and self._command_matches(part)
+            and (self.to is None or (part.words is not None and _ends_in_a_path(part.words)))
         )
 
     def path_matches(self, part: Part) -> bool:
         """Whether it matches the path of this part."""
         path = part.path
-        return self.path is None or (
-            path is not None and self.path.matches(lambda pattern: pattern.matches(path, part.places))
+        wanted = self.to if part.last and self.to is not None else self.path
+        return wanted is None or (
+            path is not None and wanted.matches(lambda pattern: pattern.matches(path, part.places))
         )
 
     def leaves_open(self, words: tuple[Word, ...]) -> bool:
@@ -107,10 +120,20 @@ class Rule:
             return True
         return not any(each.literal and each.matches(words, None) for each in self.command.those)
 
-    def _command_matches(self, words: tuple[Word, ...] | None) -> bool:
+    def _tool_matches(self, part: Part) -> bool:
+        if self.tool is None or not part.appends:
+            return _named(self.tool, part.tool)
+        kinds = (part.tool, APPEND)
+        meant, kept = OneOf(self.tool.those), OneOf((), self.tool.but)
+        return any(_named(meant, each) for each in kinds) and all(_named(kept, each) for each in kinds)
+
+    def _command_matches(self, part: Part) -> bool:
+        words = part.words
         if self.command is None:
             # Which files a command names does not tell what it does with them.
             return not (self.decision == "allow" and self.path is not None and words is not None)
+        if words is None and self.tool is not None and {part.tool, APPEND} & set(self.tool.those):
+            words = part.opened_for
         return words is not None and self.command.matches(lambda pattern: pattern.matches(words, self.options))
 
 
@@ -120,3 +143,12 @@ def _named(names: OneOf[str] | None, name: str | None) -> bool:
     if name is None:  # the agent itself is no subagent, of whatever name
         return not names.those
     return names.matches(lambda glob: name_matches(glob, name))
+
+
+def _ends_in_a_path(words: tuple[Word, ...]) -> bool:
+    # A device that is moved away, or replaced, is not nothing any more.
+    return (
+        len(words) > 1
+        and not words[-1].text.startswith("-")
+        and all(each.known and each.text not in ("", NOWHERE) for each in words[1:])
+    )

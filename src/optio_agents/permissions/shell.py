@@ -4,6 +4,7 @@ import unicodedata
 from functools import lru_cache
 
 from .shell_plain import NotPlain, read_plain
+from .shell_variables import NO_VARIABLES, Variables
 from .shell_words import Script, Unclear
 
 LONGEST = 4_000
@@ -13,8 +14,12 @@ _HIDDEN = {"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"}
 
 
 @lru_cache(maxsize=64)  # what is decided on is read twice: its paths are to be resolved in between
-def read(text: str) -> Script:
+def read(text: str, variables: Variables = NO_VARIABLES) -> Script:
     """The commands in it, and what is unclear about them. Whatever the text is, this raises nothing.
+
+    Parameters:
+        text: a script.
+        variables: the variables that stand for their values.
 
     Nothing is unclear only when the grammar and the plain reading both understand all of it, and see the same.
     """
@@ -23,13 +28,13 @@ def read(text: str) -> Script:
 
     if len(text) > LONGEST:
         return Script((), (Unclear("", f"it is longer than {LONGEST} characters"),))
-    script = read_tree(text)
+    script = read_tree(text, variables)
     unclear = list(script.unclear)
     for hidden in sorted({each for each in text if _is_hidden(each)}):
         unclear.append(Unclear(f"U+{ord(hidden):04X}", "a character that cannot be seen"))
     if not unclear:
         try:
-            plain = read_plain(text)
+            plain = read_plain(text, variables)
         except NotPlain as error:
             unclear.append(Unclear(text, str(error)))
         else:

@@ -1,16 +1,19 @@
 r"""The plain part of the shell language, read as bash and zsh both read it. Pure.
 
 Plain are words, quotes, `&& || | |& ; &`, newlines, parentheses, comments and redirections to files, without anything
-that is expanded. It is a reader of its own beside the grammar: what the two read differently is allowed by no rule.
-The rules are those of POSIX.1-2017, Shell Command Language, 2.2 (quoting) and 2.3 (tokens).
+that is expanded but variables whose values are known. It is a reader of its own beside the grammar: what the two read
+differently is allowed by no rule. The rules are those of POSIX.1-2017, Shell Command Language, 2.2 (quoting) and 2.3
+(tokens).
 """
 
 import re
 
+from .shell_variables import NO_VARIABLES, Variables
 from .shell_words import Command, Redirect, Word
 
 _UNQUOTED = re.compile(r"[A-Za-z0-9_@%+:,./=~-]+")
 _OPERATOR = re.compile(r"&&|\|\||\|&|&>>|&>|<<<|<<|<>|<\(|>\(|>>|>\||>&|<&|[;&|<>()\n]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _JOINS = ("&&", "||", "|", "|&")
 _DUPLICATE = re.compile(r"(?:\d|-)(?=[\s;&|<>()]|$)", re.ASCII)
 
@@ -25,14 +28,15 @@ class NotPlain(Exception):
     """The text is not in the plain part of the language; the message says why not."""
 
 
-def read_plain(text: str) -> tuple[Command, ...]:
+def read_plain(text: str, variables: Variables = NO_VARIABLES) -> tuple[Command, ...]:
     """The commands of a script, in order. Raises NotPlain."""
-    return _Reader(text).read()
+    return _Reader(text, variables).read()
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: Variables) -> None:
         self._text = text
+        self._variables = variables
         self._at = 0
         self._done: list[Command] = []
         self._words: list[Word] = []
@@ -86,11 +90,11 @@ class _Reader:
                     raise NotPlain(f"{operator} is followed by something other than a digit or -")
                 self._at = found.end()
             case ">" | ">>" | ">|" | "&>" | "&>>" | "<":
-                self._redirect(writes=operator != "<")
+                self._redirect(writes=operator != "<", appends=operator in (">>", "&>>"))
             case _:
                 raise NotPlain(f"{operator} is not understood")
 
-    def _redirect(self, writes: bool) -> None:
+    def _redirect(self, writes: bool, appends: bool) -> None:
         while self._text.startswith((" ", "\t"), self._at):
             self._at += 1
         if self._at == len(self._text) or self._text[self._at] == "#" or _OPERATOR.match(self._text, self._at):
@@ -98,16 +102,16 @@ class _Reader:
         target, quoted = self._word()
         if self._text.startswith(("<", ">"), self._at) and not quoted and target.isdigit():
             raise NotPlain("a number stands between two redirections")
-        self._redirects.append(Redirect(writes, Word(target)))
+        self._redirects.append(Redirect(writes, Word(target), appends))
 
     def _word_of_command(self) -> None:
         began = self._at
         if self._behind_group:
             raise NotPlain("a word stands behind )")
         value, quoted = self._word()
+        if not self._words and (_ASSIGNMENT.match(self._text, began) or ("=" in value and not quoted)):
+            raise NotPlain("it may set a variable")
         if not self._words and not quoted:
-            if "=" in value:
-                raise NotPlain("it may set a variable")
             if value.startswith("%"):
                 raise NotPlain("% names a job")
             if value in _RESERVED:
@@ -120,7 +124,7 @@ class _Reader:
         self._needs_more = False
 
     def _word(self) -> tuple[str, bool]:
-        """What it stands for, and whether anything in it is quoted."""
+        """What it stands for, and whether anything in it is quoted, or a variable."""
         pieces: list[str] = []
         quoted = False
         if self._text[self._at] in "=~":
@@ -137,6 +141,9 @@ class _Reader:
             elif here in "'\"\\":
                 quoted = True
                 pieces.append(self._quoted(here))
+            elif here == "$":
+                quoted = True  # what a variable holds is no operator, no number of a file and no reserved word
+                pieces.append(self._variable(quoted=False))
             else:
                 raise NotPlain(f"{here} stands outside quotes")
         return "".join(pieces), quoted
@@ -163,10 +170,13 @@ class _Reader:
         while self._at < len(self._text):
             here = self._text[self._at]
             behind = self._text[self._at + 1 : self._at + 2]
+            if here == "$" and behind not in ('"', " "):
+                pieces.append(self._variable(quoted=True))
+                continue
             self._at += 1
             if here == '"':
                 return "".join(pieces)
-            if here == "`" or (here == "$" and behind not in ('"', " ")) or (here == "\\" and behind in ("", "\n")):
+            if here == "`" or (here == "\\" and behind in ("", "\n")):
                 raise NotPlain(f"{here} stands between double quotes")
             if here == "\\" and behind in ("$", "`", '"', "\\"):
                 self._at += 1
@@ -174,6 +184,13 @@ class _Reader:
             else:
                 pieces.append(here)
         raise NotPlain("a quote is not closed")
+
+    def _variable(self, quoted: bool) -> str:
+        found = self._variables.at(self._text, self._at, quoted)
+        if found is None:
+            raise NotPlain("something is expanded that is not known")
+        value, self._at = found
+        return value
 
     def _anything(self) -> bool:
         return bool(self._words or self._redirects or self._behind_group)

@@ -1,5 +1,6 @@
 """Commands that run other commands, or change what later ones do. Pure."""
 
+import re
 from collections.abc import Iterator
 from posixpath import basename
 
@@ -16,11 +17,13 @@ RUNNERS = frozenset(
 
 CHANGERS = frozenset(
     "alias autoload bind bindkey cd chdir compgen complete declare dirs disable emulate enable export fc fg bg "  # noqa: SIM905
-    "function functions getopts hash history integer let local mapfile popd pushd read readarray readonly set setopt "
-    "shopt source trap typeset ulimit umask unalias unfunction unset unsetopt zcompile zmodload zle . [ [[ test "
-    "vared".split()
+    "function functions getln getopts hash history integer let local mapfile popd pushd read readarray readonly set "
+    "setopt shopt source strftime sysopen sysread trap typeset ulimit umask unalias unfunction unset unsetopt zcompile "
+    "zformat zmodload zle zparseopts zregexparse zstat zstyle . [ [[ test vared".split()
 )
 """They change what later commands do or where, or calculate, which may run a command; no rule can allow that."""
+
+_SAYS_TEXT = re.compile(r"%[%sbcq]")
 
 FIND_RUNS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
@@ -41,7 +44,17 @@ def runs_others(command: Command) -> bool:
 
 def changes_the_shell(command: Command) -> bool:
     """Whether what comes after it may mean something else than it says."""
-    return _name(command) in CHANGERS
+    name, arguments = _name(command), command.words[1:]
+    if name == "printf":
+        # -v and %n set a variable. For a number in the format zsh calculates, and that may run a command.
+        return bool(arguments) and not _only_prints(arguments[0])
+    if name in ("print", "wait"):  # both set a variable when an option says so
+        return any(not each.known or each.text.startswith("-") for each in arguments)
+    return name in CHANGERS
+
+
+def _only_prints(form: Word) -> bool:
+    return form.known and not form.text.startswith("-") and "%" not in _SAYS_TEXT.sub("", form.text)
 
 
 def hidden_in(command: Command) -> Iterator[Command]:

@@ -10,6 +10,7 @@ from functools import cache
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
+from .shell_variables import NO_VARIABLES, Variables
 from .shell_words import Command, Redirect, Script, Unclear, Word
 
 DEEPEST = 100
@@ -18,6 +19,7 @@ DEEPEST = 100
 _LISTS = frozenset({"program", "list", "pipeline", "subshell", "redirected_statement"})
 _BETWEEN = frozenset({"&&", "||", "|", "|&", ";", "&", "(", ")", "\n"})
 _LITERALS = frozenset({"word", "number", "raw_string", "string", "concatenation"})
+_VARIABLES = frozenset({"simple_expansion", "expansion"})
 
 # Behind a backslash anything is itself. What is left of these may be expanded: globs, braces, the home directory.
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -51,12 +53,12 @@ def _parser() -> Parser:
     return Parser(Language(tree_sitter_bash.language()))
 
 
-def read_tree(text: str) -> Script:
+def read_tree(text: str, variables: Variables = NO_VARIABLES) -> Script:
     """The commands in a script, in the order they are written. Whatever the text is, this raises nothing."""
     # The scanner of tree-sitter-bash 0.25 looks characters up in tables for bytes, and a brace before one beyond them
     # ends the process. So it gets a letter for each that is not ASCII; its positions are then those in the text, too.
     ascii_only = "".join(each if each.isascii() else "x" for each in text)
-    walk = _Walk(text)
+    walk = _Walk(text, variables)
     walk.statement(_parser().parse(ascii_only.encode()).root_node, 0)
     return walk.script()
 
@@ -68,8 +70,9 @@ class _Command:
 
 
 class _Walk:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: Variables) -> None:
         self._text = text
+        self._variables = variables
         self._commands: list[_Command] = []
         self._unclear: dict[Unclear, None] = {}
 
@@ -120,7 +123,7 @@ class _Walk:
         if operator in (">&", "<&", ">&-", "<&-") and targets[:1] != [] and targets[0].text in (*"0123456789", "-"):
             targets = targets[1:]
         elif operator in (">", ">>", ">|", "&>", "&>>", "<", ">&", "<&", "<>") and targets:
-            command.redirects.append(Redirect(operator not in ("<", "<&"), targets[0]))
+            command.redirects.append(Redirect(operator not in ("<", "<&"), targets[0], operator in (">>", "&>>")))
             targets = targets[1:]
         elif operator not in (">&-", "<&-"):
             self._note(node, f"the redirection {operator} is not understood")
@@ -128,6 +131,9 @@ class _Walk:
 
     def _word(self, node: Node, depth: int) -> Word:
         raw = self._written(node)
+        value = self._value(node, quoted=False)
+        if value is not None:
+            return Word(value)
         if node.type not in _LITERALS or depth > DEEPEST or node.is_missing:
             self._look_into(node, depth)
             return Word(raw, known=False)
@@ -138,16 +144,39 @@ class _Walk:
         if node.type == "raw_string":
             return Word(raw[1:-1])
         if node.type == "string":
-            inner = [each for each in node.children if each.type not in ('"', "$", "string_content")]
-            for each in inner:
-                self._look_into(each, depth)
-            return Word(raw, known=False) if inner else Word(_ESCAPED_IN_QUOTES.sub(r"\1", raw[1:-1]))
+            return self._string(node, depth)
         if node.child_count or _EXPANDED.search(_ESCAPED.sub("", raw)):
             for each in node.children:
                 self._look_into(each, depth)
             self._note(node, "it is expanded")
             return Word(raw, known=False)
         return Word(_ESCAPED.sub(r"\1", raw))
+
+    def _string(self, node: Node, depth: int) -> Word:
+        pieces, known, at = [], True, node.start_byte + 1
+        for each in node.children:
+            if each.type in ('"', "$", "string_content"):
+                continue
+            value = self._value(each, quoted=True)
+            if value is None:
+                self._look_into(each, depth)
+                known = False
+            else:
+                pieces += [_ESCAPED_IN_QUOTES.sub(r"\1", self._text[at : self._start(each)]), value]
+                at = each.end_byte
+        pieces.append(_ESCAPED_IN_QUOTES.sub(r"\1", self._text[at : node.end_byte - 1]))
+        return Word("".join(pieces)) if known else Word(self._written(node), known=False)
+
+    def _value(self, node: Node, quoted: bool) -> str | None:
+        """What a variable stands for; None: it is none, or nobody can say."""
+        if node.type not in _VARIABLES:
+            return None
+        found = self._variables.at(self._text, self._start(node), quoted)
+        return found[0] if found and found[1] == node.end_byte else None
+
+    def _start(self, node: Node) -> int:
+        """Where a variable begins: between quotes the grammar counts the blanks before it to it."""
+        return node.end_byte - len(self._written(node).lstrip(" \t\n"))
 
     def _look_into(self, node: Node, depth: int) -> None:
         if node.type not in ("word", "variable_name", "string_content", "heredoc_body", "heredoc_start"):

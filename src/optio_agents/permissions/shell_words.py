@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+NOWHERE = "/dev/null"
+"""Reading it and writing to it is nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -23,10 +26,12 @@ class Redirect:
     Attributes:
         writes: whether it may be written to.
         target: its path.
+        appends: whether it is only written to at its end.
     """
 
     writes: bool
     target: Word
+    appends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
