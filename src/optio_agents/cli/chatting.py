@@ -113,7 +113,7 @@ class Chat:
             await self._audience.note("interrupting")
             await self._tell("interrupt", {})
         else:
-            await self._audience.note("the agent does nothing now; Ctrl-D goes")
+            await self._audience.note(f"the agent does nothing now; Ctrl-D {self.end_in_words}")
 
     async def _converse(self) -> None:
         while True:
