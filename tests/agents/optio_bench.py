@@ -63,6 +63,8 @@ class Bench:
         self.env = {**os.environ, "XDG_STATE_HOME": str(directory / "state"), "TERM": "xterm"}
         for name in ("OPTIO_RUN", "OPTIO_STORE", "COLUMNS"):
             self.env.pop(name, None)
+        # What an agent asks is asked here, unless a test is about the policy.
+        self.env["OPTIO_POLICY"] = "none"
         self._started: list[subprocess.Popen[str]] = []
 
     def run(self, *arguments: str, **env: str) -> Ran:

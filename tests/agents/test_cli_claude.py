@@ -160,6 +160,8 @@ def test_a_question_is_shown_whole_to_a_person(bench: Bench) -> None:
     [
         (("run", "--agent", "claude"), "say what the agent shall do"),
         (("run", "--resume", "x", "--", "true"), "--agent"),
+        (("run", "--policy", "none", "--", "true"), "--agent"),
+        (("run", "--agent", "claude", "--policy", "/no/such.toml", "hello"), "/no/such.toml"),
         (("approve", "5f3a"), "optio permissions"),
         (("approve", "5f3a", "--input", "{"), "no JSON"),
         (("approve", "5f3a", "--input", "5"), "no JSON object"),
@@ -190,7 +192,8 @@ def test_an_agent_that_is_not_installed_is_refused_before_anything_is_started(be
 
 
 def test_under_the_built_in_policy_the_log_channel_is_used_unasked_and_the_rest_is_asked(bench: Bench) -> None:
-    running = bench.start_optio("run", "--json", "--agent", "claude", "--policy", "built-in", "SCENARIO:night")
+    del bench.env["OPTIO_POLICY"]
+    running = bench.start_optio("run", "--json", "--agent", "claude", "SCENARIO:night")
 
     def for_a_person() -> list[dict[str, Any]]:
         return [each for each in bench.run("permissions", "--json").events if each["waits_for"] == "person"]

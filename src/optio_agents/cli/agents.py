@@ -1,5 +1,6 @@
 """The agents that `optio run` knows by name, and what each is told first."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -15,6 +16,9 @@ from .options import executable_option
 from .visible import visible
 
 AGENTS = ("claude",)
+
+NO_POLICY = "none"
+"""The policy of who wants to be asked about everything that the agent asks."""
 
 Command = Callable[..., None]
 
@@ -34,7 +38,7 @@ class AgentOptions:
         model: which model it uses.
         permission_mode: which uses of tools it asks about.
         resume: id of one of its own sessions to go on with.
-        policy: text of a policy file that says what it may do unasked.
+        policy: a policy file, `built-in` or `none`; else what OPTIO_POLICY names, or the built-in one.
     """
 
     executable: str | None
@@ -42,22 +46,6 @@ class AgentOptions:
     permission_mode: PermissionMode | None
     resume: str | None
     policy: str | None
-
-
-def _policy_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """The text of a policy file that is in order."""
-    if value is None:
-        return None
-    from ..permissions.policy import BUILT_IN, Policy, built_in_text
-
-    if value == BUILT_IN:
-        return built_in_text()
-    try:
-        text = Path(value).read_text()
-        Policy.loads(text, value)
-    except (OSError, UnicodeDecodeError, PolicyError) as error:
-        raise click.BadParameter(visible(str(error)), ctx, param) from error
-    return text
 
 
 def with_agent_options(command: Command) -> Command:
@@ -86,9 +74,8 @@ def with_agent_options(command: Command) -> Command:
             click.option(
                 "--policy",
                 metavar="F",
-                callback=_policy_text,
-                help="A policy file, which says what the agent may do without being asked about, or `built-in`: it may "
-                "read in its working directory. `optio policy check F` tests one.",
+                help="A policy file, which says what the agent may do without a person being asked; `built-in`: it may "
+                "read in its working directory, and report; `none`. Default: $OPTIO_POLICY, else built-in.",
             ),
             click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions."),
         ]
@@ -118,6 +105,23 @@ def agent_of(env: Mapping[str, str], options: AgentOptions, *, partial_messages:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def policy_text(options: AgentOptions) -> str:
+    """The text of the policy that a session gets; "" for none. Raises click.UsageError when it cannot be read."""
+    from ..permissions.policy import BUILT_IN, Policy, built_in_text
+
+    name = options.policy or os.environ.get("OPTIO_POLICY") or BUILT_IN
+    if name == NO_POLICY:
+        return ""
+    if name == BUILT_IN:
+        return built_in_text()
+    try:
+        text = Path(name).read_text()
+        Policy.loads(text, name)
+    except (OSError, UnicodeDecodeError, PolicyError) as error:
+        raise click.UsageError(f"--policy: {visible(str(error))}") from error
+    return text
 
 
 def first_prompt(words: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from ..conversation.claude_code import ClaudeCode
 from ..driver_identity import this_driver
 from ..journal import OutcomeDocument, SessionRecord, Store, new_id
 from ..session import Session
-from .agents import AgentOptions, agent_of, with_agent_options
+from .agents import AgentOptions, agent_of, policy_text, with_agent_options
 from .attendance import Attendance
 from .audience import Audience
 from .brief import process_in_words
@@ -96,9 +96,8 @@ def command(
     if session is None:
         additions = environment(assignments, files)
         agent = agent_of(additions, agent_options, partial_messages=True)
-        begin = partial(
-            _begun, host=host, directory=directory, additions=additions, agent=agent, policy=agent_options.policy or ""
-        )
+        policy = policy_text(agent_options)
+        begin = partial(_begun, host=host, directory=directory, additions=additions, agent=agent, policy=policy)
     else:
         begin = partial(_joined, prefix=session)
 

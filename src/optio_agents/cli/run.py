@@ -18,7 +18,7 @@ from ..journal import Limits, OutcomeDocument, new_id, open_store
 from ..journal.lease import LEASE_TTL
 from ..landing import Landing
 from ..session import Session
-from .agents import AGENTS, REMINDER, AgentOptions, agent_of, first_prompt, with_agent_options
+from .agents import AGENTS, REMINDER, AgentOptions, agent_of, first_prompt, policy_text, with_agent_options
 from .attend import attend
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out_here, exit_status, leave_with
@@ -167,6 +167,7 @@ def command(
     additions = environment(assignments, files)
     claude = agent_of(additions, agent_options) if agent else None
     prompt = first_prompt(program) if agent else ""
+    policy = policy_text(agent_options) if agent else ""
     session_id = new_id()
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
     try:
@@ -194,7 +195,7 @@ def command(
                     agent=claude,
                     prompt=prompt,
                     reminder=REMINDER if claude else "",
-                    policy=agent_options.policy or "",
+                    policy=policy,
                     cwd=place or posixpath.join(root, session_id, "workdir"),
                     deliverables=str(landing),
                     state_dir=root,
