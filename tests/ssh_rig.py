@@ -18,8 +18,10 @@ def config_for(server: Sshd | SSHServer, *, port: int | None = None, **more: obj
     key = server.key if isinstance(server, Sshd) else server.key_path
     checked = KnownHosts((server.known_hosts,))
     if port is not None:
-        text = Path(server.known_hosts).read_text().replace(f":{server.port} ", f":{port} ")
-        Path(server.known_hosts).write_text(Path(server.known_hosts).read_text() + text)
+        lines = Path(server.known_hosts).read_text().splitlines(keepends=True)
+        there = [each.replace(f":{server.port} ", f":{port} ") for each in lines if f":{server.port} " in each]
+        with open(server.known_hosts, "a") as file:
+            file.writelines(each for each in there if each not in lines)
     settings: dict[str, object] = {"host_key": checked, "config_files": (), "agent": False, "jump": (), **more}
     return SSHConfig("127.0.0.1", server.user, key, server.port if port is None else port, **settings)  # type: ignore[arg-type]
 

@@ -126,7 +126,11 @@ def test_no_way_of_writing_a_path_makes_one_outside_allowed(names: list[str], ro
     assert not quoted or expected
 
 
-@given(text=st.text(alphabet="/.~ ='\"(,:-ab", max_size=12), before=st.text(alphabet="-=:,('\" x", max_size=3))
+# Without "..": a path may begin in the session and lead out of it.
+TEXTS = st.text(alphabet="/.~ ='\"(,:-ab", max_size=12).filter(lambda text: ".." not in text)
+
+
+@given(text=TEXTS, before=st.text(alphabet="-=:,('\" x", max_size=3))
 def test_a_path_into_the_session_is_found_wherever_in_a_word_it_begins(text: str, before: str) -> None:
     word = f"{before}{TASKDIR}/run/{text}"
     assert any(plainly(each).startswith(TASKDIR) for each in mentioned(word, CWD, (TASKDIR,)))

@@ -37,7 +37,7 @@ from optio_host.testing.fake import (
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
-LOG = "/work/task/workdir/log"
+LOG = "/srv/task/workdir/log"
 
 
 def broken_by(effect: Effect, when: When, seed: int = 0) -> FakeHost:

@@ -4,9 +4,10 @@ The same means the very same input, but for the words that describe it; with the
 same file, whatever is written to it. Files are compared by name: like every answer, this is a guard rail, no sandbox.
 """
 
+import json
 from collections.abc import Sequence
 
-from ..journal.documents import Allowed, JsonObject, Question, to_text
+from ..journal.documents import Allowed, JsonObject, Question
 from ..redaction import REPLACEMENT
 from .questions import input_in_words, tool_of
 
@@ -50,13 +51,18 @@ def is_allowed(question: Question, known: Sequence[Allowed]) -> bool:
     if question.kind != "permission" or not known:
         return False
     tool, _ = tool_of(question)
-    asked = to_text(Allowed(tool=tool, input=_what_counts(question)))
-    return any(to_text(each) == asked for each in known)  # as JSON: 1 is not true there
+    asked = _as_json(Allowed(tool=tool, input=_what_counts(question)))
+    return any(_as_json(each) == asked for each in known)
 
 
 def in_words(rule: Allowed) -> str:
     """What is allowed, whole."""
     return f"{rule.tool}: {input_in_words(rule.input)}"
+
+
+def _as_json(rule: Allowed) -> str:
+    # In Python, 1 is true.
+    return json.dumps(rule.model_dump(), sort_keys=True)
 
 
 def _what_counts(question: Question) -> JsonObject:
