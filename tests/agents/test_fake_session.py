@@ -133,7 +133,7 @@ def test_the_launchers_of_a_browser_are_written_like_anywhere(run: Run) -> None:
 
 
 def test_a_durable_run_in_the_way_is_found(run: Run) -> None:
-    with FakeHost("/work/it's a task") as host:
+    with FakeHost("/srv/it's a task") as host:
         host.on(AGENT, Append("optio.log", "DONE\n"))
         host.files.mkdir(f"{host.taskdir}/run/1/claim")
 
