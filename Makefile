@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host bench-conversation clean
+.PHONY: help demo test check format bench-host bench-conversation soak clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -13,6 +13,7 @@ help:
 	@echo "make format  rewrite the code the way 'make check' wants it"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
+	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -56,6 +57,13 @@ bench-host: $(VENV)/has-bench
 
 bench-conversation: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/conversation.py $(BENCH)
+
+# SEED= begins with that episode, PLAN= runs one that a failed run has printed, STORE= is the URL of another store;
+# SOAK="--keep" leaves what is to be looked at.
+MINUTES ?= 10
+soak: $(VENV)/has-test
+	@$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') \
+	  $(if $(PLAN),--episodes 1 --plan '$(PLAN)') $(SOAK)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
