@@ -13,9 +13,10 @@ from pathlib import Path
 
 import anyio
 import numbered
+from hiding import is_alive, sleeping
 from history_check import Act, Commit, Evidence, Watched, broken
 from plan import Action, Member, Plan
-from world import PROGRAM, Ran, World, is_alive, notes_of, sleeping, until
+from world import PROGRAM, Ran, World, notes_of, until
 
 from optio_agents.errors import JournalError, SessionUnknown
 from optio_agents.journal import Snapshot, Store, open_store

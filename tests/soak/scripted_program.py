@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src" / "optio_agents" / "testing"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import hiding
 import numbered
 from player.dialogue import Dialogue, InputEnded, Interrupted
 
@@ -161,21 +162,6 @@ class Ears:
         return line.decode()
 
 
-def hide(mark: str) -> None:
-    """Start children that do everything to outlive their parent; `mark` is a number of seconds that nobody else sleeps.
-
-    One that clears its environment keeps its stdout: what closes that too cannot be found, and is not promised.
-    """
-    for child in (
-        f"setsid sleep {mark} &",
-        f"nohup sleep {mark} >/dev/null 2>&1 &",
-        f"(trap '' TERM; sleep {mark}; sleep {mark}) &",
-        f"env -i setsid sleep {mark} &",
-        f"(setsid sh -c '(sleep {mark}; sleep {mark}) & sleep {mark}; sleep {mark}') &",
-    ):
-        subprocess.run(["sh", "-c", child], check=True)
-
-
 def until(so: Callable[[], bool]) -> None:
     """The driver may be away for long; it is never away for ever."""
     deadline = time.monotonic() + LIFETIME
@@ -190,7 +176,7 @@ def main() -> None:
         return
     program = Program(settings)
     if settings["hides"]:
-        hide(settings["hides"])
+        subprocess.run(["sh", "-c", hiding.script(settings["hides"])[0]], check=True)
     (talk if settings["kind"] == "agent" else run)(program)
 
 

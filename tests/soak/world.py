@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from hiding import command_line, is_alive
 
 from optio_host.testing.relay import Relay
 from sshd_rig import Sshd, sshd
@@ -240,30 +241,6 @@ async def until(holds: Callable[[], bool], seconds: float) -> bool:
         if holds() or time.monotonic() > deadline:
             return holds()
         await anyio.sleep(0.05)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return False
-    return stat[stat.rindex(")") + 2] not in "ZX"
-
-
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def sleeping(mark: str) -> list[str]:
-    """The processes that sleep for this number of seconds: children that hide, whatever their environment says."""
-    return [
-        f"pid {each.name}: {line}"
-        for each in Path("/proc").glob("[0-9]*")
-        if (line := command_line(int(each.name))).startswith("sleep") and mark in line and is_alive(int(each.name))
-    ]
 
 
 def notes_of(directory: Path) -> list[dict[str, object]]:
