@@ -30,6 +30,9 @@ from sshd_rig import Sshd
 
 WAYS = ("drop", "end", "reset at a byte", "stall and drop", "half open and drop")
 
+PATIENCE = 60.0
+"""Seconds after which a line is taken for lost: more than any deadline on the way."""
+
 
 @dataclass
 class Result:
@@ -38,7 +41,7 @@ class Result:
     Attributes:
         cuts: by the way in which the link was cut.
         connections: that were made altogether.
-        written: lines.
+        lines: that came.
         problems: the first line of each link that was lost, doubled or changed.
         seconds: how long it took.
         slowest: seconds from a cut, or the end of a stall, to the next line, at most.
@@ -46,7 +49,7 @@ class Result:
 
     cuts: Counter[str] = field(default_factory=Counter)
     connections: int = 0
-    written: int = 0
+    lines: int = 0
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     slowest: float = 0.0
@@ -54,7 +57,7 @@ class Result:
     def __str__(self) -> str:
         each = ", ".join(f"{count} {way}" for way, count in sorted(self.cuts.items()))
         return (
-            f"{self.cuts.total()} cuts ({each}), {self.connections} connections, {self.written} lines, "
+            f"{self.cuts.total()} cuts ({each}), {self.connections} connections, {self.lines} lines, "
             f"{len(self.problems)} links on which a line was lost or doubled, {self.seconds:.0f} s; the next line came "
             f"at most {self.slowest:.1f} s after a cut"
         )
@@ -88,7 +91,7 @@ class CutLink:
             async with connected(config, str(self._log) + " task") as host:
                 async with aclosing(host.follow(str(self._log), START)) as lines, anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
-                    tasks.start_soon(self._cut, relay)
+                    tasks.start_soon(self._cut, relay, tasks.cancel_scope)
                     async for item, _ in lines:
                         if not isinstance(item, Line) or item.data != self._line(self._seen):
                             what = item if isinstance(item, FileReset) else item.data[:40]  # type: ignore[union-attr]
@@ -97,13 +100,9 @@ class CutLink:
                         self._seen += 1
                         self._news.set()
                         self._news = anyio.Event()
-                        if self._seen == self._written and not self._cuts:
-                            break
                     tasks.cancel_scope.cancel()
             self._result.connections += relay.accepted
-        self._result.written += self._written
-        if self._seen != self._written and not self._result.problems:
-            self._result.problems.append(f"{self._log.name}: {self._written - self._seen} lines never came")
+        self._result.lines += self._seen
 
     def _line(self, number: int) -> bytes:
         return b"%d %s" % (number, b"x" * (number * 7919 % 3000))
@@ -126,11 +125,11 @@ class CutLink:
     async def _next_line(self) -> None:
         await self._news.wait()
 
-    async def _cut(self, relay: Relay) -> None:
+    async def _cut(self, relay: Relay, everything: anyio.CancelScope) -> None:
         while self._cuts:
             # While the connection is made, too, one time in four.
             if self._dice.random() < 0.75:
-                with anyio.move_on_after(60):
+                with anyio.move_on_after(PATIENCE):
                     await self._next_line()
             await anyio.sleep(self._dice.choice((0.0, 0.0, 0.02, 0.1)))
             if not relay.open:
@@ -160,11 +159,18 @@ class CutLink:
             self._cuts -= 1
             began = time.monotonic()
             seen = self._seen
-            if self._dice.random() < 0.1 or not self._cuts:
-                with anyio.move_on_after(60):
+            if self._dice.random() < 0.1:
+                with anyio.move_on_after(PATIENCE):
                     while self._seen == seen:
                         await self._next_line()
                 self._result.slowest = max(self._result.slowest, time.monotonic() - began)
+        written = self._written
+        with anyio.move_on_after(PATIENCE) as patience:
+            while self._seen < written:
+                await self._next_line()
+        if patience.cancelled_caught:
+            self._result.problems.append(f"{self._log.name}: {written - self._seen} lines never came")
+        everything.cancel()
 
 
 async def cut_again_and_again(server: Sshd, directory: Path, *, cuts: int, links: int, seed: int) -> Result:

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -51,6 +52,7 @@ class Episode:
         self._acts: dict[str, list[Act]] = defaultdict(list)
         self._watchers: dict[str, list[_Watcher]] = defaultdict(list)
         self._may_be_cancelled: set[str] = set()
+        self._may_be_lost: set[str] = set()
         self._stopped: set[int] = set()
         self._numbers = iter(range(10**6))
         self._all_is_over = anyio.Event()
@@ -193,6 +195,18 @@ class Episode:
                 await self._for_a_while(action.amount, lambda: self.world.empty(place))
             case "kill reader":
                 self._kill_a_reader()
+            case "kill supervisor":
+                snapshot = await self._snapshot(name)
+                with suppress(OSError, IndexError):
+                    supervisor = Path(snapshot.record.rundir, "supervisor") if snapshot else Path("/")
+                    self._may_be_lost.add(name)
+                    self._signal(int(supervisor.read_text().split()[0]), signal.SIGKILL)
+            case "drive four times":
+                async with anyio.create_task_group() as drivers:
+                    for _ in range(4):
+                        drivers.start_soon(partial(self.world.optio, "drive", self._ids[name], within=5))
+            case "look":
+                await self.world.optio(*self._dice.choice(self._looks(name)))
             case "kill driver":
                 self._signal(await self._driver(name), signal.SIGKILL)
             case "term driver":
@@ -235,6 +249,16 @@ class Episode:
                 ran = await self.world.optio("interrupt", self._ids[name])
                 self._acts[name].append(Act("interrupt", "", None if ran.killed else ran.code))
 
+    def _looks(self, name: str) -> list[tuple[str, ...]]:
+        """Commands that look, or clear away, and must change nothing that goes on."""
+        id = self._ids[name]
+        export = str(self.world.base / f"export-{next(self._numbers)}")
+        return [
+            ("ls", "--json"), ("ls", "--all"), ("show", id), ("show", id, "--json"), ("logs", id), ("permissions",),
+            ("jobs",), ("jobs", "--host", "far"), ("reap",), ("reap", "--host", "far"), ("export", id, export),
+            ("prune", "--older-than", "1d"), ("doctor", "--host", "far"), ("adopt", "--all"),
+        ]  # fmt: skip
+
     async def _for_a_while(self, seconds: float, end: Callable[[], object]) -> None:
         try:
             await anyio.sleep(seconds)
@@ -261,7 +285,8 @@ class Episode:
         for pid in self.world.processes():
             with suppress(OSError):
                 environment = Path(f"/proc/{pid}/environ").read_bytes()
-                if far in environment and b"OPTIO_RUN=" not in environment:
+                of_a_run = b"OPTIO_RUN=" in environment or b"OPTIO_SUPERVISES=" in environment
+                if far in environment and not of_a_run:
                     found.append(pid)
         if found:
             self._signal(self._dice.choice(found), signal.SIGKILL)
@@ -408,6 +433,7 @@ class Episode:
             survivors=sleeping(self._mark(member)) if member.hides else [],
             wanted={"done": "done", "error": "failed", "silent": "failed", "never": ""}[member.end],
             may_be_cancelled=name in self._may_be_cancelled,
+            may_be_lost=name in self._may_be_lost,
         )  # fmt: skip
 
 

@@ -127,6 +127,9 @@ OF_SESSIONS: dict[str, tuple[int, float, float]] = {
     "cancel": (1, 0, 0),
     "force": (1, 0, 0),
     "kill reader": (1, 0, 0),
+    "kill supervisor": (1, 0, 0),
+    "drive four times": (2, 0, 0),
+    "look": (3, 0, 0),
 }
 OF_AGENTS: dict[str, tuple[int, float, float]] = {
     "send": (8, 0, 0),
@@ -139,18 +142,12 @@ OF_AGENTS: dict[str, tuple[int, float, float]] = {
 ACTIONS = {**LINK, **DISKS, **OF_SESSIONS, **OF_AGENTS}
 
 
-def plan_of(seed: int, *, length: float = 12.0, sessions: int = 3, actions: int = 24) -> Plan:
-    """The episode of a seed.
-
-    Parameters:
-        seed: the same one gives the same plan.
-        length: seconds in which its actions begin.
-        sessions: how many there are.
-        actions: how many things happen.
-    """
+def plan_of(seed: int) -> Plan:
+    """The episode of a seed: the same one gives the same plan."""
     dice = random.Random(seed)
+    length, actions = dice.uniform(5, 15), dice.randrange(10, 40)
     members = []
-    for name in "abcdefgh"[:sessions]:
+    for name in "abcd"[: dice.randrange(1, 5)]:
         kind: Kind = dice.choice(("program", "agent"))
         end = dice.choices(("done", "error", "silent", "never"), (6, 2, 1, 1))[0]
         members.append(

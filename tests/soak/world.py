@@ -152,7 +152,12 @@ class World:
 
     def problems(self) -> Iterator[str]:
         """What commands and drivers have said that nobody should ever read."""
-        said = [(each.err, " ".join(("optio", *each.arguments))) for each in self.ran]
+        said = [
+            (each.err, " ".join(("optio", *each.arguments)))
+            for each in self.ran
+            # Ctrl-C while Python itself still starts is Python's to tell.
+            if not (each.killed and "KeyboardInterrupt" in each.err.read_text(errors="replace"))
+        ]
         said += [(each, str(each.relative_to(self.base))) for each in self.base.glob("*/optio/*/driver.log")]
         for path, what in said:
             text = path.read_text(errors="replace")
