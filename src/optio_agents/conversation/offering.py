@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 
+from ..extensions.tools import SERVER
 from ..journal.documents import ConversationDocument, ToolDocument
 from .messages import JsonMap
 
@@ -38,7 +39,9 @@ def arguments_for(tools: Sequence[ToolDocument]) -> tuple[str, ...]:
     servers: dict[str, JsonMap] = {}
     for server in dict.fromkeys(each.server for each in tools):
         longest = max(each.timeout for each in tools if each.server == server)
-        servers[server] = {"type": "sdk", "name": server, "timeout": math.ceil((longest + AWAY) * 1000)}
+        # The model sees functions at once; the tools of another server it may have to look for.
+        at_once = {"alwaysLoad": True} if server == SERVER else {}
+        servers[server] = {"type": "sdk", "name": server, "timeout": math.ceil((longest + AWAY) * 1000), **at_once}
     return (f"--mcp-config={json.dumps({'mcpServers': servers})}",)
 
 
