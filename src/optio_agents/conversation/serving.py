@@ -118,8 +118,10 @@ class Serving:
     def _look(self, tasks: TaskGroup) -> None:
         for call_id in [each for each in self._running if not self._calls.is_open(each)]:
             self._running.pop(call_id).cancel()  # it was withdrawn
-        for call in self._calls.open:
-            if call.id not in self._running:
+        assert self._record.conversation is not None
+        # Those that are committed: the next driver must know of each that was begun.
+        for call in self._record.conversation.calls:
+            if call.id not in self._running and self._calls.is_open(call.id):
                 self._running[call.id] = anyio.CancelScope()
                 tasks.start_soon(self._serve, call, self._running[call.id])
 
