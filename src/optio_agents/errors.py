@@ -169,6 +169,18 @@ class CallbackMissing(AgentsError):
         )
 
 
+class CallbacksNotLoaded(CallbackMissing):
+    """A file that a session has its hooks or tools from cannot be loaded any more."""
+
+    def __init__(self, session: str, path: str, problem: str) -> None:
+        self.names = (path,)
+        AgentsError.__init__(
+            self,
+            f"session {session} has hooks or tools from {path}, which cannot be loaded: {problem}; put the file back "
+            f"as it was, or end the session (optio cancel {session})",
+        )
+
+
 class PolicyError(AgentsError):
     """A policy file cannot be read, or does not say what a policy can say.
 
