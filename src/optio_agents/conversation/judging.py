@@ -38,6 +38,12 @@ def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
     )
 
 
+def denial_in_words(decision: Decision) -> str:
+    """What the agent is told of what a policy denies."""
+    why = f": {decision.because.why}" if decision.because.why else ""
+    return f"A policy denies this: {decision.because.what}{why}"
+
+
 class Judging:
     """The policy of one session, and the questions that it leaves open.
 
@@ -88,6 +94,11 @@ class Judging:
                 await self._judge(question)
             await self._changed.wait()
 
+    async def denial(self, request: PermissionRequest) -> str | None:
+        """Why the policy denies this, for the agent; None when it does not."""
+        decision = await self._decide(request)
+        return denial_in_words(decision) if decision.verdict == "deny" else None
+
     async def _judge(self, question: Question) -> None:
         decision = await self._decide(self._request_of(question))
         if decision.verdict == "ask":
@@ -98,9 +109,7 @@ class Judging:
         if decision.verdict == "allow":
             await self._answer(question.id, PermissionDecision("allow"), by)
         else:
-            message = f"A policy denies this: {decision.because.what}"
-            why = f": {decision.because.why}" if decision.because.why else ""
-            await self._answer(question.id, PermissionDecision("deny", message=message + why), by)
+            await self._answer(question.id, PermissionDecision("deny", message=denial_in_words(decision)), by)
 
     async def _decide(self, request: PermissionRequest) -> Decision:
         call = call_of(self._record, request)
