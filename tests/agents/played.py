@@ -33,8 +33,8 @@ from optio_agents.protocol.events import AttentionEvent, DoneEvent, ErrorEvent, 
 from optio_agents.protocol.parser import parse_log_line
 from optio_agents.protocol.replies import deliverable_accepted
 from optio_agents.redaction import Redactor
+from optio_agents.replay.recorded_turn import Asking, Happened
 from optio_agents.testing.player import dialogue, play
-from optio_agents.testing.recorded_turn import Asking, Happened
 from optio_agents.testing.script import to_script
 from optio_agents.testing.steps import AwaitsInterrupt, Step, Waits
 

@@ -63,6 +63,7 @@ KEPT_RESULT = 4 * 1024
 """Characters of what a tool gave back that do."""
 
 TURN_ENDED = "the turn that it was asked in has ended"
+WITHDRAWN = "the agent has withdrawn it"
 TOOL_RETURNED = "the agent has decided on the tool by itself"
 
 
@@ -129,7 +130,7 @@ class Dialogue:
             case Requested(request, subtype):
                 heard.lines.append(refusal_line(request, f"this client does not support {subtype or 'this request'}"))
             case RequestWithdrawn(request):
-                self._withdraw(heard, request, "the agent has withdrawn it", now)
+                self._withdraw(heard, request, WITHDRAWN, now)
             case Response():
                 heard.answered = self.control.take(message)
             case Retrying(attempt, attempts, delay, status, error):
