@@ -29,6 +29,7 @@ from optio_agents.events import (
     UnknownText,
     event_data,
 )
+from optio_agents.journal import Question
 from optio_agents.protocol.events import AttentionEvent, DoneEvent, ErrorEvent, StatusEvent, UnknownLine
 from optio_agents.protocol.parser import parse_log_line
 from optio_agents.protocol.replies import deliverable_accepted
@@ -84,6 +85,11 @@ class Played:
             (each.source, each.event.type, {name: plain(name, value) for name, value in event_data(each.event).items()})
             for each in self.events
         ]
+
+    def asked(self) -> list[Question]:
+        """The questions as the journal has them, in the order that they were asked."""
+        documents = {each.id: each for each in (*self._open.open, *self._open._closed.values())}
+        return [documents[each] for each in self.questions]
 
     def _run(self) -> None:
         status, over, script = 0, True, [to_script(each) for each in self._steps]

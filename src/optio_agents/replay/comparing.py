@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from ..conversation.contract import PermissionRequest
-from ..conversation.events import AgentUnparsed, TurnCancelled, TurnEnded, TurnQueued, TurnStarted
+from ..conversation.events import AgentUnparsed, ToolReturned, TurnCancelled, TurnEnded, TurnQueued, TurnStarted
 from ..conversation.exchange import HARNESS
 from ..conversation.judging import call_of
 from ..conversation.questions import tool_of
@@ -47,12 +47,11 @@ def compared(
     differences += _events([(each.source, each.event) for each in recorded.events], events, streams)
     if outcome_in_words(recorded.record.outcome) != outcome_in_words(outcome):
         differences.append(OutcomeDiffers(recorded.record.outcome, outcome))
-    conversation = replayed.record.conversation
-    unknown = sum(each.paths is None for each in questions)
-    if conversation is not None and conversation.policy and unknown:
+    judged = {each.id for each in replayed.questions if each.paths is not None}
+    if unknown := [number for number, each in enumerate(questions, 1) if each.paths is None and each.id in judged]:
         more.append(
-            f"of {unknown} of {len(questions)} questions it was not recorded where their paths lead: they were judged "
-            "as they are written, without symbolic links"
+            f"no policy has judged question {', '.join(map(str, unknown))} then, so nobody knows where its paths lead: "
+            "judged as they are written, without symbolic links"
         )
     return Replayed(recorded.record.id, len(questions), tuple(differences), (*notes, *more))
 
@@ -109,6 +108,10 @@ def _in_words(event: SessionEvent) -> str:
             return event.type
         case TurnEnded():
             data = {**event_data(event), "ids": len(event.ids)}
+            return f"{event.type} {json.dumps(data, ensure_ascii=False)}"
+        case ToolReturned():
+            # Of its end the export has the length alone.
+            data = {name: value for name, value in event_data(event).items() if name != "size"}
             return f"{event.type} {json.dumps(data, ensure_ascii=False)}"
         case DeliverableLanded(name=name) | DeliverableRefused(name=name):
             return f"{event.type} {name}"

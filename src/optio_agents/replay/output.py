@@ -22,12 +22,8 @@ from ..conversation.events import (
     TurnStarted,
 )
 from ..conversation.messages import JsonMap
-from ..conversation.parse import LINE_LIMIT
 from ..journal import Question
 from .recorded_turn import Happened, NotReplayable
-
-NOT_KEPT = "[not in the export] "
-"""What stands, again and again, for the rest of a result of which only the beginning was kept."""
 
 
 def said_by_agent(happened: Happened, questions: Mapping[str, Question]) -> bytes:
@@ -59,11 +55,8 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             return _spoke({"type": "thinking", "thinking": text, "signature": ""}, parent)
         case ToolUsed(use, name, tool_input, parent):
             return _spoke({"type": "tool_use", "id": use, "name": name, "input": dict(tool_input)}, parent)
-        case ToolReturned(use, text, size, is_error):
-            if size > LINE_LIMIT:
-                raise happened.refused(f"a result of {size} characters is longer than what is read whole")
-            rest = (NOT_KEPT * ((size - len(text)) // len(NOT_KEPT) + 1))[: max(0, size - len(text))]
-            result = {"type": "tool_result", "tool_use_id": use, "content": text + rest, "is_error": is_error}
+        case ToolReturned(use, text, _, is_error):
+            result = {"type": "tool_result", "tool_use_id": use, "content": text, "is_error": is_error}
             return {"type": "user", "message": {"role": "user", "content": [result]}, "parent_tool_use_id": None}
         case QuestionAsked(id=question):
             if question not in questions:

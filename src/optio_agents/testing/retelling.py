@@ -51,7 +51,6 @@ from ..events import (
 )
 from ..protocol.replies import deliverable_reply
 from ..replay.log_lines import line_of
-from ..replay.output import NOT_KEPT
 from ..replay.recorded_turn import Asking, Happened, RecordedTurn, turns_of
 from .steps import (
     Appends,
@@ -72,6 +71,9 @@ from .steps import (
     Thinks,
     Waits,
 )
+
+NOT_KEPT = "[not in the export] "
+"""What stands, again and again, for the rest of a result of which only the beginning was kept."""
 
 DENIED_THEN = "[It was denied when this was recorded: what it would have given back is not known.]"
 """What a tool gives back that is allowed in a replay, and was not when it was recorded."""
