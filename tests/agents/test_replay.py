@@ -155,7 +155,7 @@ def export_of(played: Played, tmp_path: Path) -> Path:
         Event(
             each.seq, each.event.type, json.loads(json.dumps(event_data(each.event))), 0.0, each.source, str(each.seq)
         )
-        for each in played.events
+        for at, each in enumerate(played.events, 1)
     ]
     questions = tuple(played.asked())
     snapshot = Snapshot(record, LeaseState(1), 1, len(events), 0, {}, {}, questions, (), ())
