@@ -423,7 +423,11 @@ class Session:
 
     async def cancel(self, reason: str) -> None:
         """End the session now: TERM to the whole tree, then KILL. An outcome that is fixed already stays."""
-        await self._drive.decide(OutcomeDocument(outcome="cancelled", reason=reason))
+        await self.stop(OutcomeDocument(outcome="cancelled", reason=reason))
+
+    async def stop(self, outcome: OutcomeDocument) -> None:
+        """The same with another outcome than cancelled."""
+        await self._drive.decide(outcome)
 
     async def kill(self) -> None:
         """Give the program no more time: KILL to all of it."""

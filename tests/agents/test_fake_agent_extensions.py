@@ -29,6 +29,7 @@ from optio_agents.extensions import (
 from optio_agents.history import read_history
 from optio_agents.journal import export_lines
 from optio_agents.journal.memory import MemoryStore
+from optio_agents.replay import replay
 from optio_agents.testing import CallsHooks, EndsTurn, FakeAgent, Hooked, Recording, Says, UsesTool
 from optio_host.local.host import LocalHost
 from optio_host.testing.connection import connected
@@ -141,6 +142,9 @@ def test_hooks_and_tools_are_tested_with_a_fake_agent_and_its_recording_calls_th
         assert results[5] == wrong
         assert [each.hook for each in hooked if each.tool == "Bash"] == ["before", "before", "after", "before", "after"]
         assert len([each for each in hooked if each.answer.get("decision") == "block"]) == 2
+        replayed = await replay(tmp_path / "first.jsonl")
+        replayed.check()
+        assert replayed.notes == ("hooks and tools are not called again: what came of them is in what the agent did",)
         recording = await Recording.load(tmp_path / "first.jsonl")
         again, shown_again, _ = await session(FakeAgent(*recording.steps), "again")
         assert shown_again == shown

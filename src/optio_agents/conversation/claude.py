@@ -100,6 +100,7 @@ class ClaudeCodeConversation:
                 writer.record,
                 lambda: self._waiting_for("policy"),
                 questions.request,
+                self._note_paths,
                 self.answer,
                 self._leave_to_person,
                 clock,
@@ -354,6 +355,12 @@ class ClaudeCodeConversation:
 
     def _waiting_for(self, who: str) -> tuple[Question, ...]:
         return tuple(each for each in self._exchange.questions.open if each.waits_for == who)
+
+    def _note_paths(self, question: Question, paths: Mapping[str, str | None]) -> None:
+        redact = self._writer.redact
+        self._exchange.questions.note_paths(
+            question.id, {redact(path): None if to is None else redact(to) for path, to in paths.items()}
+        )
 
     async def _leave_to_person(self, question: Question) -> None:
         if await self._exchange.leave_to_person(question.id) and not self._deciding.attended:

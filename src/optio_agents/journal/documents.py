@@ -250,6 +250,8 @@ class Question(Document):
         asked: when.
         status: whether it is still to be answered.
         waits_for: who is to answer it now: the policy of its session, which may leave it to a person.
+        paths: where the paths that it names led on the host when the policy judged it, of those that led elsewhere than
+            they say; None for one that could not be resolved. None instead of all: it was judged by no policy.
         answer: what was answered; None before, and when it was withdrawn.
         closed: when it was answered or withdrawn.
     """
@@ -260,6 +262,7 @@ class Question(Document):
     asked: float
     status: Literal["open", "answered", "withdrawn"] = "open"
     waits_for: Literal["policy", "person"] = "person"
+    paths: dict[str, str | None] | None = None
     answer: JsonObject | None = None
     closed: float | None = None
 

@@ -57,8 +57,8 @@ from ..events import (
     UnknownText,
 )
 from ..protocol.replies import deliverable_reply
-from .log_lines import line_of
-from .recorded_turn import Asking, Happened, RecordedTurn, turns_of
+from ..replay.log_lines import line_of
+from ..replay.recorded_turn import Asking, Happened, RecordedTurn, turns_of
 from .steps import (
     Appends,
     AsksAbout,
