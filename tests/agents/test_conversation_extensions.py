@@ -11,9 +11,17 @@ from conversation_rig import rig as rig
 from fake_claude import result
 
 from host.job_rig import until
+from optio_agents.conversation.calls import OPEN_LIMIT
+from optio_agents.conversation.dialogue import Dialogue
+from optio_agents.conversation.messages import Overlong
+from optio_agents.conversation.parse import parse
+from optio_agents.conversation.questions import Questions
+from optio_agents.conversation.turns import Turns
 from optio_agents.extensions import PreToolUse, PreToolUseDecision, ToolContext, pre_tool_use, tool
 from optio_agents.extensions.given import ToolSource
 from optio_agents.extensions.hooks import Hook
+from optio_agents.journal import HookDocument
+from optio_agents.redaction import Redactor
 
 SECRET = "correct-horse-battery"
 
@@ -200,3 +208,16 @@ def test_secrets_in_what_hooks_and_tools_say_are_kept_back_and_the_tool_gets_the
             assert SECRET not in str((await rig.store.snapshot(talking.session.id)).record)
 
     run(body)
+
+
+def test_a_hook_that_cannot_be_asked_allows_nothing() -> None:
+    document = HookDocument(name="before", event="PreToolUse", timeout=30)
+    dialogue = Dialogue(Turns(), Questions(), Redactor(), "", hooks=[document])
+    # Type and id come first, as the real program writes them.
+    head = json.dumps(hook_call("h")).encode()
+    for message in (Overlong(1 << 30, head, "h"), parse(head[:-20])):
+        [line] = dialogue.hear(message, 0).lines
+        assert json.loads(line)["response"]["response"]["hookSpecificOutput"]["permissionDecision"] == "ask"
+    answers = [dialogue.hear(parse(json.dumps(hook_call(f"h{at}")).encode()), 0).lines for at in range(OPEN_LIMIT + 1)]
+    assert [len(each) for each in answers] == [0] * OPEN_LIMIT + [1]
+    assert b'"permissionDecision":"ask"' in answers[-1][0]

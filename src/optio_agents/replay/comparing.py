@@ -9,6 +9,7 @@ from ..conversation.events import (
     AgentUnparsed,
     CallWithdrawn,
     HookCalled,
+    HookFailed,
     ToolCalled,
     ToolReturned,
     TurnCancelled,
@@ -106,7 +107,7 @@ def _of_stream(events: Happenings, stream: str) -> list[str]:
         told = isinstance(event, TurnQueued) and event.sender == HARNESS
         if event.type.startswith("question."):
             continue  # decisions are compared by themselves
-        if isinstance(event, HookCalled | ToolCalled | CallWithdrawn):
+        if isinstance(event, HookCalled | HookFailed | ToolCalled | CallWithdrawn):
             continue  # in a replay nobody is called
         if (stream == "told" and told) or (stream == source and stream != "told"):
             found.append(_in_words(event))
