@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from conversation_rig import ConversationRig, Rule, Talking, run
 from conversation_rig import rig as rig
 from fake_claude import result
+from test_conversation_crashes import FAULTS, Crash, closes
 
 from host.job_rig import until
 from optio_agents.conversation.calls import OPEN_LIMIT
@@ -221,3 +223,48 @@ def test_a_hook_that_cannot_be_asked_allows_nothing() -> None:
     answers = [dialogue.hear(parse(json.dumps(hook_call(f"h{at}")).encode()), 0).lines for at in range(OPEN_LIMIT + 1)]
     assert [len(each) for each in answers] == [0] * OPEN_LIMIT + [1]
     assert b'"permissionDecision":"ask"' in answers[-1][0]
+
+
+@pytest.mark.parametrize("fault", ["behind a commit", "in an append"])
+def test_a_driver_that_fails_at_any_step_of_a_call_is_followed_by_one_that_answers_it_once(
+    rig: ConversationRig, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    made: list[tuple[str, str, bool]] = []
+
+    @tool
+    async def work(what: str, context: ToolContext) -> str:
+        made.append(("t1", context.call_id, context.redelivered))
+        return what
+
+    @pre_tool_use()
+    async def before(use: PreToolUse) -> None:
+        made.append(("h1", use.call_id, use.redelivered))
+
+    async def talk(number: int) -> int:
+        """Fail at this step; how many drivers it took."""
+        made.clear()
+        agent = rig.agent(
+            Rule('"request_id":"t1"', result(user_message_uuids=[])),
+            Rule('"request_id":"h1"', CALL),
+            Rule('"type":"user"', hook_call("h1"), once=True),
+        )
+        session = await rig.start(agent=agent, prompt="go", hooks=[before], tools=[work])
+        drivers = 1
+        with monkeypatch.context() as patch:
+            FAULTS[fault](rig, patch, Crash(number))
+            while not await closes(rig, session):
+                drivers += 1
+                assert drivers <= 2
+                session = await rig.adopt(session.id, hooks=[before], tools=[work])
+        told = Path(session.record.rundir, "stdin").read_text()
+        for call in ("h1", "t1"):
+            assert told.count(f'"request_id":"{call}"') == 1, (number, call)
+            calls = [each[1:] for each in made if each[0] == call]
+            assert calls in ([(call, False)], [(call, True)], [(call, False), (call, True)]), (number, calls)
+        return drivers
+
+    async def body() -> None:
+        drivers = [await talk(number) for number in range(1, 10)]
+        assert drivers[0] == 2  # it did fail
+
+    run(body)
