@@ -179,3 +179,18 @@ class PolicyError(AgentsError):
     def __init__(self, name: str, problems: tuple[tuple[int | None, str], ...]) -> None:
         self.problems = problems
         super().__init__("\n".join(f"{name}:{line}: {what}" if line else f"{name}: {what}" for line, what in problems))
+
+
+class SeedUnknown(AgentsError, KeyError):
+    """No seed has this id. A KeyError, as published."""
+
+    def __init__(self, seed_id: str) -> None:
+        self.seed_id = seed_id
+        super().__init__(f"unknown seed_id: {seed_id!r}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SeedBroken(AgentsError):
+    """A seed cannot be read, is larger than one may be, or its home cannot be looked at."""
