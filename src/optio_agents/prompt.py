@@ -12,7 +12,7 @@ What follows is your task. Everything above says how you work, and holds until t
 
 def compose_agents_md(
     *blocks: str | Iterable[str] | None,
-    documentation: str | None | EllipsisType = ...,
+    documentation: str | EllipsisType | None = ...,
     resume_section: str | None = None,
 ) -> str:
     """One Markdown document out of blocks, in order, with an empty line between each two and a newline at the end.
