@@ -114,10 +114,10 @@ async def run_log_protocol_session(
         clock: time, for tests.
         limits: how long others may take.
 
-    Returns `Done` after DONE (without keywords: when the body has returned), and `Cancelled` once `ctx.should_continue()` is false. Raises SessionFailed after ERROR,
-    when the body returned and no DONE came, and when the log cannot be read any more; what the body or a hook raised;
-    RunInTheWay when the task directory holds a durable run that has not ended; ValueError when CALLER_MESSAGE is on
-    without a callback, or off with one.
+    Returns `Done` after DONE (without keywords: when the body has returned), and `Cancelled` once
+    `ctx.should_continue()` is false. Raises SessionFailed after ERROR, when the body returned and no DONE came, and
+    when the log cannot be read any more; what the body or a hook raised; RunInTheWay when the task directory holds a
+    durable run that has not ended; ValueError when CALLER_MESSAGE is on without a callback, or off with one.
     """
     protocol = protocol or get_protocol()
     if protocol.features.caller_messages and on_caller_message is None:
