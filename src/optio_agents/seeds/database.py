@@ -126,15 +126,15 @@ async def store_blob(db: Database, prefix: str, content: bytes) -> "ObjectId":
 
 async def read_blob(db: Database, blob_id: object) -> bytes:
     """The bytes of a blob; SeedBroken when it is not there or larger than a seed's can be."""
-    from gridfs.errors import NoFile
+    from gridfs.errors import CorruptGridFile, NoFile
 
     try:
         stored = await _bucket(db).open_download_stream(blob_id)
         if stored.length > BLOB_LIMIT:
             raise SeedBroken(f"the blob {blob_id} has {stored.length} bytes, more than a seed can have")
         return await stored.read()
-    except NoFile as error:
-        raise SeedBroken(f"the blob {blob_id} of a seed is not there; capture the seed anew") from error
+    except (NoFile, CorruptGridFile) as error:
+        raise SeedBroken(f"the blob {blob_id} of a seed is not there, or not all of it; capture the seed anew") from error
 
 
 async def remove_blob(db: Database, blob_id: object) -> None:
