@@ -134,7 +134,9 @@ async def read_blob(db: Database, blob_id: object) -> bytes:
             raise SeedBroken(f"the blob {blob_id} has {stored.length} bytes, more than a seed can have")
         return await stored.read()
     except (NoFile, CorruptGridFile) as error:
-        raise SeedBroken(f"the blob {blob_id} of a seed is not there, or not all of it; capture the seed anew") from error
+        raise SeedBroken(
+            f"the blob {blob_id} of a seed is not there, or not all of it; capture the seed anew"
+        ) from error
 
 
 async def remove_blob(db: Database, blob_id: object) -> None:

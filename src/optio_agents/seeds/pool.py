@@ -4,8 +4,6 @@ A lease is taken by one change of one document, so of many who ask at the same t
 Time is that of whoever asks: the clocks of all who share a pool may differ by much less than `LEASE_TTL_SECONDS`.
 """
 
-from datetime import datetime
-
 from optio_host.clock import SYSTEM_CLOCK, Clock
 
 from .database import Database, Document, collection_of, moment
@@ -32,7 +30,8 @@ async def list_pool(
     "metadata"}; who holds them is not said."""
     collection = collection_of(db, prefix, suffix)
     # Asked of the database, whose times are compared with each other and never with those of this process.
-    leased = {seed["_id"] async for seed in collection.find({"poolKey": poolKey, **_leased(moment(clock))})}
+    held = {"poolKey": poolKey, "lease.expiresAt": {"$gt": moment(clock)}}
+    leased = {seed["_id"] async for seed in collection.find(held)}
     return [
         {
             "seedId": str(seed["_id"]),
@@ -54,11 +53,12 @@ async def acquire(
 
     Free is a seed that is not dead, and whose last lease was released or is over.
     """
-    now = moment(clock)
-    free: Document = {"$or": [{"lease": None}, {"lease.expiresAt": {"$lte": now}}]}
+    # Leases that are over are ended first, so that one plain condition tells what is free: both kinds in one query,
+    # joined by $or, and $ne of a field that is not there, are more than wire-compatible servers understand.
+    await _end_leases(db, prefix, suffix, {"poolKey": poolKey}, clock)
     taken = await collection_of(db, prefix, suffix).find_one_and_update(
-        {"poolKey": poolKey, "status": {"$ne": DEAD}, **free},
-        {"$set": {"lease": _lease(holder, clock), "lastLeasedAt": now}},
+        {"poolKey": poolKey, "status": {"$nin": [DEAD]}, "lease": None},
+        {"$set": {"lease": _lease(holder, clock), "lastLeasedAt": moment(clock)}},
         # Those that were never leased have no such field, and come first.
         sort=[("lastLeasedAt", 1)],
     )
@@ -70,7 +70,7 @@ async def renew_lease(
 ) -> bool:
     """Let a lease last `LEASE_TTL_SECONDS` from now. False when the holder no longer has it: stop using the seed.
 
-    One that is over, and that nobody has taken meanwhile, is still the holder's.
+    One that is over is still the holder's until somebody asks for a seed of the pool.
     """
     # The whole lease: some wire-compatible servers keep a date in it as a date only then.
     renewed = await collection_of(db, prefix, suffix).update_one(
@@ -94,14 +94,14 @@ async def mark_seed_status(
 
 
 async def reap_expired_leases(db: Database, *, prefix: str, suffix: str, clock: Clock = SYSTEM_CLOCK) -> int:
-    """End the leases that are over, how many these were. `acquire` does not need it; it tidies up what is listed."""
-    over = {"lease.expiresAt": {"$lte": moment(clock)}}
+    """End the leases that are over; how many these were. `acquire` does the same in its pool."""
+    return await _end_leases(db, prefix, suffix, {}, clock)
+
+
+async def _end_leases(db: Database, prefix: str, suffix: str, among: Document, clock: Clock) -> int:
+    over = {**among, "lease.expiresAt": {"$lte": moment(clock)}}
     return (await collection_of(db, prefix, suffix).update_many(over, {"$set": {"lease": None}})).modified_count
 
 
 def _lease(holder: str, clock: Clock) -> Document:
     return {"holder": holder, "expiresAt": moment(clock, LEASE_TTL_SECONDS)}
-
-
-def _leased(now: datetime) -> Document:
-    return {"lease.expiresAt": {"$gt": now}}
