@@ -62,13 +62,13 @@ class ContextLacks(AgentsError):
     """The context of a session does not offer what was asked of it.
 
     Attributes:
-        ability: the method that is missing.
+        ability: the method, or another attribute, that is missing.
     """
 
     def __init__(self, context: object, ability: str, needed_for: str) -> None:
         self.ability = ability
         super().__init__(
-            f"{needed_for} needs a context with {ability}(), and {type(context).__name__} has none; "
+            f"{needed_for} needs a context with {ability}, and {type(context).__name__} has none; "
             "run it under optio-core, or pass a context that has it"
         )
 

@@ -110,7 +110,7 @@ def database_of(ctx: object, needed_for: str) -> tuple[Database, str]:
     """
     db, prefix = getattr(ctx, "_db", None), getattr(ctx, "_prefix", None)
     if db is None or not isinstance(prefix, str):
-        raise ContextLacks(ctx, "_db and _prefix, as optio-core's have; no", needed_for)
+        raise ContextLacks(ctx, "_db", needed_for)
     return db, prefix
 
 
