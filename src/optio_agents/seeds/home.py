@@ -36,8 +36,8 @@ look() {{
         -o -exec printf 'o%s\0' {{}} + \)
 }}
 printf 'optio-seed '
-for path in {shallow}; do look "$path" -prune; done
-for path in {deep}; do look "$path"; done
+for path in {shallow}; do look "$path" -prune || exit; done
+for path in {deep}; do look "$path" || exit; done
 printf 'whole\0'
 """
 
@@ -52,7 +52,8 @@ async def read_home(host: Host, manifest: SeedManifest) -> tuple[dict[str, SeedF
     found = await _look(host, _above(included), included)
     if manifest.home and manifest.home not in found:
         raise SeedBroken(f"{host.workdir}/{manifest.home}: there is no such home to capture a seed from")
-    links = [path for path in _above(included) if found.get(path, "directory") != "directory"]
+    above = {manifest.home, *_above(included)}
+    links = sorted(path for path in above if found.get(path, "directory") != "directory")
     if links:
         raise FileRefused(links[0], "is no directory or a symbolic link; a seed is captured from a home's own files")
     members: dict[str, SeedFile | None] = {}

@@ -7,6 +7,9 @@ blob that nobody refers to. Two who do this at the same time do not lose each ot
 
 from collections.abc import Callable, Mapping
 
+import anyio
+import anyio.to_thread
+
 from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.host import Host
 
@@ -44,7 +47,7 @@ async def capture_seed(
     Raises SeedBroken when there is no such home or too much in it, FileRefused, ContextLacks.
     """
     db, prefix = database_of(ctx, "capture_seed")
-    blob = await store_blob(db, prefix, await through(encrypt, pack(await _captured(ctx, host, manifest))))
+    blob = await store_blob(db, prefix, await _sealed(await _captured(ctx, host, manifest), encrypt))
     return await insert_seed(
         db, prefix=prefix, suffix=suffix, blob_id=blob, manifest_version=manifest.version, clock=clock
     )  # fmt: skip
@@ -132,6 +135,10 @@ async def overwrite_seed_member(
     await _change(db, prefix, suffix, seed_id, lambda members: {**members, path: file}, encrypt, decrypt, clock)
 
 
+async def _sealed(members: Members, encrypt: Cipher | None) -> bytes:
+    return await through(encrypt, await anyio.to_thread.run_sync(pack, members))
+
+
 async def _captured(ctx: ProcessContext, host: Host, manifest: SeedManifest) -> Mapping[str, SeedFile | None]:
     members, left_out = await read_home(host, manifest)
     for path in left_out:
@@ -155,7 +162,8 @@ async def _stored(
             if again is not None and again["blobId"] == seed["blobId"]:
                 raise
             continue
-        return seed["blobId"], unpack(await through(decrypt, content))
+        archive = await through(decrypt, content)
+        return seed["blobId"], await anyio.to_thread.run_sync(unpack, archive)
     raise _too_busy(seed_id)
 
 
@@ -175,7 +183,7 @@ async def _change(
         if wanted == members:
             await set_fields(db, prefix, suffix, seed_id, {}, clock)
             return
-        new = await store_blob(db, prefix, await through(encrypt, pack(wanted)))
+        new = await store_blob(db, prefix, await _sealed(wanted, encrypt))
         # Some wire-compatible servers compare an id outside of _id only by $in.
         referred = await collection_of(db, prefix, suffix).update_one(
             {**named(seed_id), "blobId": {"$in": [old]}}, {"$set": {"blobId": new, "updatedAt": moment(clock)}}

@@ -19,8 +19,8 @@ _DELIVERABLE = re.compile(
 )
 _SEED = re.compile(
     r"cd (?P<workdir>[^\n]+) \|\| exit\n.*printf 'optio-seed '\n"
-    r'for path in (?P<shallow>.*); do look "\$path" -prune; done\n'
-    r'for path in (?P<deep>.*); do look "\$path"; done\n',
+    r'for path in (?P<shallow>.*); do look "\$path" -prune \|\| exit; done\n'
+    r'for path in (?P<deep>.*); do look "\$path" \|\| exit; done\n',
     re.DOTALL,
 )
 
