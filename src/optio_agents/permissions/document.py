@@ -42,6 +42,7 @@ class RuleTable(_Table):
     host: Patterns | None = None
     agent: Patterns | None = None
     subagent: Patterns | None = None
+    cwd: Patterns | None = None
 
 
 class CaseTable(_Table):
@@ -155,6 +156,7 @@ class _Reader:
             host=parsed("host", table.host, _name),
             agent=parsed("agent", table.agent, _name),
             subagent=parsed("subagent", table.subagent, _name),
+            cwd=parsed("cwd", table.cwd, PathPattern.parse),
         )
 
     def case(self, number: int, table: CaseTable) -> Case:
