@@ -38,6 +38,12 @@ def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
     )
 
 
+def denial_in_words(decision: Decision) -> str:
+    """What the agent is told of what a policy denies."""
+    why = f": {decision.because.why}" if decision.because.why else ""
+    return f"A policy denies this: {decision.because.what}{why}"
+
+
 class Judging:
     """The policy of one session, and the questions that it leaves open.
 
@@ -91,8 +97,14 @@ class Judging:
                 await self._judge(question)
             await self._changed.wait()
 
+    async def denial(self, request: PermissionRequest) -> str | None:
+        """Why the policy denies this, for the agent; None when it does not."""
+        decision, _ = await self._decide(request)
+        return denial_in_words(decision) if decision.verdict == "deny" else None
+
     async def _judge(self, question: Question) -> None:
-        decision = await self._decide(question)
+        decision, elsewhere = await self._decide(self._request_of(question))
+        self._note_paths(question, elsewhere)
         if decision.verdict == "ask":
             await self._leave(question)
             return
@@ -101,12 +113,11 @@ class Judging:
         if decision.verdict == "allow":
             await self._answer(question.id, PermissionDecision("allow"), by)
         else:
-            message = f"A policy denies this: {decision.because.what}"
-            why = f": {decision.because.why}" if decision.because.why else ""
-            await self._answer(question.id, PermissionDecision("deny", message=message + why), by)
+            await self._answer(question.id, PermissionDecision("deny", message=denial_in_words(decision)), by)
 
-    async def _decide(self, question: Question) -> Decision:
-        call = call_of(self._record, self._request_of(question))
+    async def _decide(self, request: PermissionRequest) -> tuple[Decision, Mapping[str, str | None]]:
+        """The decision, and where the paths led that do not lead where they say."""
+        call = call_of(self._record, request)
         # In a thread: a command may be made so that reading it takes most of a second.
         written = await anyio.to_thread.run_sync(as_written, call)
         try:
@@ -114,5 +125,4 @@ class Judging:
         except HostError:
             leads_to = {}  # what is not resolved is not allowed
         elsewhere = {path: leads_to.get(path) for path, said in written.items() if leads_to.get(path) != said}
-        self._note_paths(question, elsewhere)
-        return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to)
+        return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to), elsewhere

@@ -43,6 +43,7 @@ from ..events import (
     UnknownText,
     event_from,
 )
+from ..extensions.given import NOTHING
 from ..journal import Event, OutcomeDocument, Snapshot
 from ..journal.memory import MemoryStore
 from ..journal_writer import JournalWriter, Said
@@ -166,7 +167,7 @@ class _Replaying:
         started = SessionStarted(record.command, record.cwd, record.deliverables_dir, record.taskdir)
         await writer.commit(Said(started), record={"state": "running"})
         snapshot = await store.snapshot(record.id)
-        session = Session(host, writer, run, snapshot, hook, redelivered=False, clock=host.clock)
+        session = Session(host, writer, run, snapshot, hook, NOTHING, redelivered=False, clock=host.clock)
         replaying = cls(recorded, contents, host, run, store, session, hook=hook is not None)
         judged = replaying._paths_of_judged
         return replaying
