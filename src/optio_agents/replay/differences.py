@@ -109,7 +109,7 @@ class EventsDiffer:
     """Something happened otherwise.
 
     Attributes:
-        stream: "agent", "log", or "told": what the agent is told by the harness.
+        stream: "agent", "log", "told": what the agent is told by the harness, or "hooks": what its hooks say.
         recorded: what happened then, each as a line; may be nothing.
         replayed: what happens instead.
     """
@@ -119,7 +119,12 @@ class EventsDiffer:
     replayed: tuple[str, ...]
 
     def __str__(self) -> str:
-        words = {"agent": "what the agent does", "log": "its log", "told": "what it is told by the harness"}
+        words = {
+            "agent": "what the agent does",
+            "log": "its log",
+            "told": "what it is told by the harness",
+            "hooks": "its hooks",
+        }
         lines = [f"{words[self.stream]}:"]
         for name, events in (("recorded:", self.recorded), ("now:     ", self.replayed)):
             shown = [*events[:_SHOWN], *(["..."] if len(events) > _SHOWN else [])] or ["nothing"]

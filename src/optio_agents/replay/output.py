@@ -13,6 +13,8 @@ from ..conversation.events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
+    HookCalled,
     QuestionAsked,
     QuestionWithdrawn,
     ToolReturned,
@@ -22,26 +24,22 @@ from ..conversation.events import (
     TurnStarted,
 )
 from ..conversation.messages import JsonMap
-from ..journal import Question
+from .recorded import RecordedSession
 from .recorded_turn import Happened, NotReplayable
 
 
-def said_by_agent(happened: Happened, questions: Mapping[str, Question]) -> bytes:
+def said_by_agent(happened: Happened, recorded: RecordedSession) -> bytes:
     """The line that comes to this event; nothing for an event that comes with another one.
-
-    Parameters:
-        happened: what was recorded.
-        questions: what the agent has asked, by id.
 
     Raises NotReplayable when the export does not hold what is needed.
     """
     if isinstance(happened.event, AgentUnparsed):
         return happened.event.text.encode("utf-8", "replace") + b"\n"
-    message = _message(happened, questions)
+    message = _message(happened, recorded)
     return b"" if message is None else encode(message)
 
 
-def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap | None:
+def _message(happened: Happened, recorded: RecordedSession) -> JsonMap | None:
     event = happened.event
     match event:
         case AgentSession(session, model, mode, version):
@@ -59,12 +57,17 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             result = {"type": "tool_result", "tool_use_id": use, "content": text, "is_error": is_error}
             return {"type": "user", "message": {"role": "user", "content": [result]}, "parent_tool_use_id": None}
         case QuestionAsked(id=question):
-            if question not in questions:
+            if question not in recorded.questions:
                 raise happened.refused(f"the export does not hold the question {question}")
-            request = {"subtype": "can_use_tool", **questions[question].data}
+            request = {"subtype": "can_use_tool", **recorded.questions[question].data}
             return {"type": "control_request", "request_id": question, "request": request}
         case QuestionWithdrawn(question, reason):
             return {"type": "control_cancel_request", "request_id": question} if reason == WITHDRAWN else None
+        case HookCalled():
+            called = {"subtype": "hook_callback", "callback_id": event.hook, "input": _told_to_hook(event, recorded)}
+            return {"type": "control_request", "request_id": event.id, "request": called}
+        case CallWithdrawn(call, reason):
+            return {"type": "control_cancel_request", "request_id": call} if reason == WITHDRAWN else None
         case TurnStarted(send):
             return {"type": "command_lifecycle", "command_uuid": send, "state": "started"}
         case TurnCancelled(send):
@@ -83,6 +86,15 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             return {"type": "system", "subtype": "task_updated", "task_id": task, "status": state, "summary": text}
         case _:
             raise NotReplayable(f"event {happened.seq} ({event.type}) is none of an agent, and says that it is")
+
+
+def _told_to_hook(called: HookCalled, recorded: RecordedSession) -> JsonMap:
+    """What a hook is told before the use of a tool, as far as the export has it."""
+    use = recorded.uses.get(called.use)
+    return {
+        "hook_event_name": called.event, "cwd": recorded.record.cwd, "tool_name": called.tool,
+        "tool_input": {} if use is None else dict(use.input), "tool_use_id": called.use,
+    }  # fmt: skip
 
 
 def _spoke(block: JsonMap, parent: str | None, *, synthetic: bool = False) -> JsonMap:
