@@ -16,14 +16,22 @@ from played import Played
 from test_fake_agent_replay import scripts
 
 from optio_agents.cli.replay import command
-from optio_agents.events import SessionEnded, event_data
+from optio_agents.events import ErrorReported, Finished, SessionEnded, SessionEvent, Status, StopRequested, event_data
 from optio_agents.extensions import PreToolUse, PreToolUseDecision, pre_tool_use
 from optio_agents.hooks import SessionHookContext
-from optio_agents.journal import ConversationDocument, Deliverable, OutcomeDocument, SessionRecord, export_lines
+from optio_agents.journal import (
+    ConversationDocument,
+    Deliverable,
+    OutcomeDocument,
+    Question,
+    SessionRecord,
+    export_lines,
+)
 from optio_agents.journal.batch import Event, Snapshot
 from optio_agents.journal.lease import LeaseState
 from optio_agents.journal.memory import MemoryStore
 from optio_agents.replay import DecisionDiffers, EventsDiffer, OutcomeDiffers, Replayed, replay
+from optio_agents.replay.recorded_turn import Happened
 from optio_agents.testing import Appends, AtOnce, Step
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -192,32 +200,65 @@ def test_a_hook_that_decides_otherwise_is_a_difference_and_one_that_is_not_given
         replayed(file, hooks=[other])
 
 
-def export_of(played: Played, tmp_path: Path) -> Path:
-    """What an export would be of the session that an agent has played."""
-    ended = played.events[-1].event
+def exported(
+    file: Path,
+    happened: Sequence[Happened],
+    questions: Sequence[Question] = (),
+    conversation: ConversationDocument | None = None,
+) -> Path:
+    """What an export would be of a session in which this has happened."""
+    ended = happened[-1].event
     assert isinstance(ended, SessionEnded)
+    outcome = OutcomeDocument(
+        outcome=ended.outcome, reason=ended.reason or "", summary=ended.summary or "", exit=ended.exit
+    )
     record = SessionRecord(
         id="played", host="local", agent="claude", state="ended", created=0.0, cwd="/work", taskdir="/state/played",
-        rundir="/state/played/run/1", deliverables_dir="/out", conversation=ConversationDocument(dialect="claude"),
-        outcome=OutcomeDocument(outcome=ended.outcome, exit=ended.exit),
+        rundir="/state/played/run/1", deliverables_dir="/out", conversation=conversation, outcome=outcome,
     )  # fmt: skip
     events = [
-        Event(
-            each.seq, each.event.type, json.loads(json.dumps(event_data(each.event))), 0.0, each.source, str(each.seq)
-        )
-        for at, each in enumerate(played.events, 1)
+        Event(at, each.event.type, json.loads(json.dumps(event_data(each.event))), 0.0, each.source, str(at))
+        for at, each in enumerate(happened, 1)
     ]
-    questions = tuple(played.asked())
-    snapshot = Snapshot(record, LeaseState(1), 1, len(events), 0, {}, {}, questions, (), ())
+    snapshot = Snapshot(record, LeaseState(1), 1, len(events), 0, {}, {}, tuple(questions), (), ())
 
     async def body() -> str:
         store = MemoryStore()
         await store.load(snapshot, events)
         return "\n".join([line async for line in export_lines(store, "played")])
 
-    file = tmp_path / "played.jsonl"
     file.write_text(anyio.run(body))
     return file
+
+
+LIMIT, GROWN = "stopped after 5 s, its time limit", "stopped on its host: its output grew past the limit"
+
+
+@pytest.mark.parametrize(
+    ("before", "ended"),
+    [
+        (StopRequested("cancelled by pid 7"), SessionEnded("cancelled", "cancelled by pid 7", None, -15)),
+        (StopRequested(LIMIT), SessionEnded("failed", LIMIT, None, -9)),
+        (Status(10, "on"), SessionEnded("failed", GROWN, None, -15)),
+        (Status(10, "on"), SessionEnded("lost", "the machine was restarted", None, None)),
+        (
+            Status(None, "on"),
+            SessionEnded("failed", "the program ended without DONE or ERROR (exited with status 3)", None, 3),
+        ),
+        (ErrorReported("no"), SessionEnded("failed", "no", None, 0)),
+        (Finished("it"), SessionEnded("done", None, "it", 1)),
+    ],
+)
+@pytest.mark.parametrize("conversation", [None, ConversationDocument(dialect="claude", prompt="go")])
+def test_a_session_ends_as_it_did(
+    tmp_path: Path, before: SessionEvent, ended: SessionEnded, conversation: ConversationDocument | None
+) -> None:
+    source = "session" if isinstance(before, StopRequested) else "log"
+    replayed(
+        exported(
+            tmp_path / "e", [Happened(1, source, before), Happened(2, "session", ended)], conversation=conversation
+        )
+    ).check()
 
 
 def quiet_before_its_end(script: Sequence[Step]) -> list[Step]:
@@ -237,7 +278,8 @@ def test_the_export_of_whatever_an_agent_does_replays_without_a_difference(
     tmp_path_factory: pytest.TempPathFactory, script: Sequence[Step]
 ) -> None:
     played = Played(quiet_before_its_end(script), "first")
-    came = replayed(export_of(played, tmp_path_factory.mktemp("export")))
+    file = tmp_path_factory.mktemp("export") / "played.jsonl"
+    came = replayed(exported(file, played.events, played.asked(), ConversationDocument(dialect="claude")))
     differences = [
         each
         for each in came.differences

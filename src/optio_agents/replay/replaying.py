@@ -63,7 +63,7 @@ from ..session import Session
 from ..task_directory import log_path
 from .comparing import compared
 from .differences import RECORDING, Replayed, decided_by
-from .handed_over import Contents, HandedOver
+from .handed_over import NOT_THERE, Contents, HandedOver
 from .log_lines import line_of
 from .machine import RecordedRun, ReplayHost
 from .output import said_by_agent, with_ids
@@ -270,7 +270,8 @@ class _Replaying:
                 self._host.files.write(posixpath.join(taskdir, "deliverables", name), data)
                 line = f"DELIVERABLE: {name}"
             case DeliverableRefused(name=name, reason=reason):
-                self._note(f"{name}: it was refused because {reason}; in a replay, nothing is at its path")
+                if reason != NOT_THERE:
+                    self._note(f"{name}: it was refused because {reason}; in a replay, nothing is at its path")
                 line = f"DELIVERABLE: {name}"
             case LogReset():
                 self._note("the log was cut off, or another one, which is not done again")
