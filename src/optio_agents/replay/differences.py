@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..conversation.deciding import HANDLER
-from ..conversation.exchange import NOBODY, RULE
+from ..conversation.exchange import NOBODY, OFFER, RULE
 from ..conversation.judging import POLICY
 from ..conversation.questions import input_in_words
 from ..journal import OutcomeDocument, Question
@@ -12,7 +12,7 @@ from ..journal import OutcomeDocument, Question
 RECORDING = "the recording"
 """Who answers in a replay what a policy had decided on, and leaves to a person now."""
 
-By = Literal["policy", "always", "time limit", "handler", "person", "recording"]
+By = Literal["policy", "always", "offer", "time limit", "handler", "person", "recording"]
 
 _SHOWN = 20
 """Events that differ, of which a report shows so many."""
@@ -22,7 +22,13 @@ def decided_by(by: str) -> By:
     """What kind of one has answered, from the journal's name for it."""
     if by == POLICY or by.startswith(f"{POLICY}: "):
         return "policy"
-    kinds: dict[str, By] = {RULE: "always", NOBODY: "time limit", HANDLER: "handler", RECORDING: "recording"}
+    kinds: dict[str, By] = {
+        RULE: "always",
+        OFFER: "offer",
+        NOBODY: "time limit",
+        HANDLER: "handler",
+        RECORDING: "recording",
+    }
     return kinds.get(by, "person")
 
 

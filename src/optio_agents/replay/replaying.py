@@ -50,10 +50,9 @@ from ..events import (
     Status,
     StopRequested,
     UnknownText,
-    event_from,
 )
 from ..extensions.hooks import Hook
-from ..journal import OutcomeDocument, Snapshot
+from ..journal import OutcomeDocument
 from ..journal.memory import MemoryStore
 from ..journal_writer import JournalWriter, Said
 from ..permissions import Policy
@@ -66,13 +65,11 @@ from .differences import RECORDING, Replayed, decided_by
 from .handed_over import NOT_THERE, Contents, HandedOver
 from .log_lines import line_of
 from .machine import RecordedRun, ReplayHost
-from .output import said_by_agent, with_ids
+from .output import said_by_agent
 from .recorded import RecordedSession
 from .recorded_turn import Happened, turns_of
 from .tested import Tested, hooks_of
-
-PATIENCE = 1000.0
-"""Seconds on the clock of the replay in which the session must have done what it did then: a reminder takes 600."""
+from .watch import PATIENCE, Watch
 
 
 async def replay(
@@ -99,8 +96,8 @@ async def replay(
         prepare: declares what commands of hooks answer: it gets the machine that the session is replayed on.
 
     Raises NotReplayable; PolicyError; ValueError for deliverables that the agent did not hand over, and for hooks that
-    the session did not have or that are on something else; OSError when a file
-    cannot be read; ScriptFailed for a command of a hook that `prepare` has not declared.
+    the session did not have or that are on something else; OSError when a file cannot be read; ScriptFailed for a
+    command of a hook that `prepare` has not declared.
     """
     recorded = await RecordedSession.load(path)
     text = None if policy is None else _policy_text(policy)
@@ -142,7 +139,9 @@ class _Replaying:
         self._store = store
         self._session = session
         self._tested = tested
-        self._seen: list[tuple[str, SessionEvent]] = []
+        conversation = recorded.record.conversation
+        patience = PATIENCE + ((conversation.deny_after or 0.0) if conversation else 0.0)
+        self._watch = Watch(store, session.id, host.clock, patience)
         self._ids: dict[str, str] = {}  # of what was said then, and is now
         self._said: dict[str, int] = {}
         self._notes: dict[str, None] = {}
@@ -200,7 +199,7 @@ class _Replaying:
                 for happened in self._recorded.events:
                     await self._do(happened)
                 if not any(isinstance(each.event, SessionEnded) for each in self._recorded.events):
-                    await self._session.leave("the recording ends here")
+                    await self._leave()
             except Exception as error:
                 failure = error
                 tasks.cancel_scope.cancel()
@@ -208,7 +207,7 @@ class _Replaying:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(play)
             try:
-                outcome = await self._session.wait()
+                outcome = await self._session.wait() or self._session.record.outcome
             except Exception as error:
                 failure = failure or error
             tasks.cancel_scope.cancel()
@@ -218,7 +217,7 @@ class _Replaying:
         return compared(
             self._recorded,
             await self._store.snapshot(self._session.id),
-            await self._events(),
+            await self._watch.events(),
             outcome,
             tuple(self._notes),
             self._tested,
@@ -243,13 +242,13 @@ class _Replaying:
             case HookCalled() | ToolCalled() if not self._tested.is_called(event):
                 pass
             case HookAnswered(id=call) | HookFailed(id=call) if call in self._tested.called:
-                await self._until_event(lambda now: isinstance(now, HookAnswered | HookFailed) and now.id == call)
+                await self._watch.event(lambda _, now: isinstance(now, HookAnswered | HookFailed) and now.id == call)
             case CallWithdrawn(id=call) if call not in self._tested.called:
                 pass
             case _ if happened.source == "agent":
-                self._run.say(with_ids(said_by_agent(happened, self._recorded), self._ids))
+                self._run.say(said_by_agent(happened, self._recorded, self._ids))
                 if isinstance(event, QuestionAsked):
-                    await self._until(lambda now: _is_judged(now, event.id))
+                    await self._watch.judged(event.id)
             case _ if happened.source == "log":
                 self._write_log(happened)
             case _:
@@ -291,17 +290,19 @@ class _Replaying:
                 await self._session.conversation.send(queued.text, turn_id=queued.id, sender=queued.sender)
             return
         nth = self._said[queued.sender] = self._said.get(queued.sender, 0) + 1
-        said = await self._until_event(lambda now: isinstance(now, TurnQueued) and now.sender == queued.sender, nth=nth)
+        said = await self._watch.event(
+            lambda _, now: isinstance(now, TurnQueued) and now.sender == queued.sender, nth=nth
+        )
         if isinstance(said, TurnQueued):
             self._ids[queued.id] = said.id
 
     async def _answer(self, answered: QuestionAnswered) -> None:
         asked = self._recorded.questions.get(answered.id)
-        if asked is None or not await self._until(lambda now: _is_judged(now, answered.id)):
+        if asked is None or not await self._watch.judged(answered.id):
             return
         by = decided_by(answered.by)
         is_here = by == "time limit" or (self._tested.permissions is not None and by in ("handler", "person"))
-        if is_here and await self._until(lambda now: _is_closed(now, answered.id)):
+        if is_here and await self._watch.closed(answered.id):
             return
         as_then = answered.by if by in ("handler", "person") else RECORDING
         await self._session.conversation.answer(answered.id, self._recorded.answer(asked), as_then)
@@ -323,6 +324,17 @@ class _Replaying:
         told = any(isinstance(each.event, Finished | ErrorReported | StopRequested) for each in self._recorded.events)
         await self._exit(ended, by_itself=not told)
 
+    async def _leave(self) -> None:
+        """The session went on when it was exported: all that was said until then is heard, and no more."""
+        heard = sum(self._is_heard(each.source, each.event) for each in self._recorded.events)
+        await self._watch.event(self._is_heard, nth=heard)
+        await self._session.leave("the recording ends here")
+
+    def _is_heard(self, source: str, event: SessionEvent) -> bool:
+        if isinstance(event, HookCalled | ToolCalled | CallWithdrawn) and event.id not in self._tested.called:
+            return False
+        return source in ("agent", "log")
+
     async def _exit(self, ended: SessionEnded, *, by_itself: bool) -> None:
         if not by_itself:
             with self._host.clock.move_on_after(PATIENCE):
@@ -333,35 +345,6 @@ class _Replaying:
         status = ended.exit
         self._run.end(Lost(ended.reason or "nobody knows") if status is None else from_returncode(status), why)
 
-    # Looking at the session of the replay.
-
-    async def _until(self, holds: Callable[[Snapshot], bool]) -> bool:
-        """Wait until something holds; whether it does, or it never will."""
-        conversation = self._recorded.record.conversation
-        patience = PATIENCE + ((conversation.deny_after or 0.0) if conversation else 0.0)
-        change = 0
-        with self._host.clock.move_on_after(patience):
-            while not holds(await self._store.snapshot(self._session.id)):
-                change = await self._store.news(self._session.id, change)
-            return True
-        return False
-
-    async def _until_event(self, wanted: Callable[[SessionEvent], bool], nth: int = 1) -> SessionEvent | None:
-        """Wait for the nth event of a kind; None: it never comes."""
-        with self._host.clock.move_on_after(PATIENCE):
-            change = 0
-            while True:
-                found = [event for _, event in await self._events() if wanted(event)]
-                if len(found) >= nth:
-                    return found[nth - 1]
-                change = await self._store.news(self._session.id, change)
-        return None
-
-    async def _events(self) -> list[tuple[str, SessionEvent]]:
-        while page := (await self._store.events(self._session.id, after=len(self._seen))).events:
-            self._seen += [(each.source, event_from(each.type, each.data)) for each in page]
-        return self._seen
-
     def _paths_of_judged(self) -> Mapping[str, str | None]:
         judged = next((each for each in self._session.conversation.questions if each.waits_for == "policy"), None)
         asked = None if judged is None else self._recorded.questions.get(judged.id)
@@ -369,12 +352,3 @@ class _Replaying:
 
     def _note(self, what: str) -> None:
         self._notes[what] = None
-
-
-def _is_judged(now: Snapshot, question: str) -> bool:
-    found = next((each for each in now.questions if each.id == question), None)
-    return found is not None and (found.status != "open" or found.waits_for == "person")
-
-
-def _is_closed(now: Snapshot, question: str) -> bool:
-    return any(each.id == question and each.status != "open" for each in now.questions)
