@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_claude import asked
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optio_bench import wait_for
 from test_cli_asking import Desk
@@ -113,6 +113,7 @@ WORDS = st.one_of(
 COMMANDS = st.lists(WORDS, min_size=1, max_size=4)
 
 
+@settings(max_examples=settings().max_examples // 4)
 @given(COMMANDS, COMMANDS)
 @example(["make", "**"], ["make", "a", "b"])
 @example(["rm", "[a]"], ["rm", "a"])
@@ -134,6 +135,7 @@ def test_a_rule_for_one_command_allows_no_other(first: list[str], second: list[s
 NAMES = st.text(alphabet="ab*?[]!{}. ", min_size=1, max_size=5).filter(lambda each: each not in (".", ".."))
 
 
+@settings(max_examples=settings().max_examples // 4)
 @given(st.lists(NAMES, min_size=1, max_size=3), st.lists(NAMES, min_size=1, max_size=3))
 @example(["**"], ["a", "b"])
 @example(["{cwd}"], ["a"])

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from ..conversation.contract import PermissionRequest
-from ..conversation.judging import call_of
+from ..conversation.judging import asked_of
 from ..conversation.questions import tool_of
 from ..errors import PolicyError
 from ..events import rfc3339
 from ..journal import JsonObject, Question, SessionRecord, Store
-from ..permissions import as_written
 from .carry_out import carry_out
 from .inbox import ask_driver, find_question
 from .options import store_option
@@ -72,9 +70,7 @@ def _addition(file: Path, record: SessionRecord, question: Question) -> Callable
 
     if question.kind != "permission":
         raise click.UsageError(f"a {question.kind} is answered once: no rule answers for a person")
-    tool, tool_input = tool_of(question)
-    call = call_of(record, PermissionRequest(tool, dict(tool_input), dict(question.data)))
-    resolved = {**as_written(call), **(question.paths or {})}
+    call, resolved = asked_of(record, question)
     reason = f"a person always allowed it when session {record.id} asked ({rfc3339(question.asked)[:10]})"
     try:
         before = read_policy(file)

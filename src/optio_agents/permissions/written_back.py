@@ -122,7 +122,8 @@ def write_back(path: Path, text_before: str | None, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(part, target.stat().st_mode & 0o7777 if text_before is not None else 0o644)
+        if text_before is not None:
+            os.chmod(part, target.stat().st_mode & 0o7777)
         if read_policy(target) != text_before:
             raise PolicyError(str(path), ((None, "somebody has changed it meanwhile; nothing was written"),))
         os.replace(part, target)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from ..conversation.contract import PermissionRequest
 from ..conversation.events import (
     AgentUnparsed,
     CallWithdrawn,
@@ -19,11 +18,11 @@ from ..conversation.events import (
     TurnStarted,
 )
 from ..conversation.exchange import HARNESS
-from ..conversation.judging import call_of
+from ..conversation.judging import asked_of
 from ..conversation.questions import input_in_words, tool_of
 from ..events import DeliverableLanded, DeliverableRefused, SessionEvent, event_data
 from ..journal import OutcomeDocument, Question, SessionRecord, Snapshot
-from ..permissions import Policy, as_written
+from ..permissions import Policy
 from .differences import Answered, DecisionDiffers, Difference, EventsDiffer, OutcomeDiffers, Replayed, outcome_in_words
 from .recorded import RecordedSession
 from .tested import Tested
@@ -91,10 +90,7 @@ def _decisions(recorded: Sequence[Question], replayed: Snapshot) -> Iterator[Dec
 def _why(question: Question, record: SessionRecord) -> str:
     if record.conversation is None or not record.conversation.policy:
         return ""
-    tool, tool_input = tool_of(question)
-    call = call_of(record, PermissionRequest(tool, dict(tool_input), dict(question.data)))
-    leads_to = {**as_written(call), **(question.paths or {})}
-    return Policy.loads(record.conversation.policy).decide(call, leads_to).explain()
+    return Policy.loads(record.conversation.policy).decide(*asked_of(record, question)).explain()
 
 
 def _events(recorded: Happenings, replayed: Happenings, streams: Sequence[str]) -> Iterator[EventsDiffer]:
