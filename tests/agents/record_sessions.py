@@ -1,6 +1,6 @@
 """Records the sessions in recordings/ anew: the real Claude Code under the real command, its model a script.
 
-    python tests/agents/record_sessions.py
+    make recordings
 
 What names this machine is replaced: its directories, its name.
 """

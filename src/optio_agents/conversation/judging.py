@@ -14,6 +14,7 @@ from ..permissions import Decision, Policy, ToolCall, as_written
 from ..permissions.resolving import resolved
 from ..task_directory import paths_for_program
 from .contract import PermissionDecision, PermissionRequest
+from .questions import tool_of
 
 Answer = Callable[[str, PermissionDecision, str], Awaitable[object]]
 """Answers a question, given its id, the decision and who decides."""
@@ -36,6 +37,13 @@ def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
         subagent=subagent if isinstance(subagent, str) else None,
         variables=paths_for_program(record),
     )
+
+
+def asked_of(record: SessionRecord, question: Question) -> tuple[ToolCall, Mapping[str, str | None]]:
+    """The same of a question in a journal, and where its paths led: as they say, where no policy has judged it."""
+    tool, tool_input = tool_of(question)
+    call = call_of(record, PermissionRequest(tool, dict(tool_input), dict(question.data)))
+    return call, {**as_written(call), **(question.paths or {})}
 
 
 def denial_in_words(decision: Decision) -> str:

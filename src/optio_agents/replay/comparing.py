@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from ..conversation.contract import PermissionRequest
 from ..conversation.events import (
     AgentUnparsed,
     CallWithdrawn,
+    HookAnswered,
     HookCalled,
     HookFailed,
     ToolCalled,
@@ -18,13 +18,14 @@ from ..conversation.events import (
     TurnStarted,
 )
 from ..conversation.exchange import HARNESS
-from ..conversation.judging import call_of
-from ..conversation.questions import tool_of
+from ..conversation.judging import asked_of
+from ..conversation.questions import input_in_words, tool_of
 from ..events import DeliverableLanded, DeliverableRefused, SessionEvent, event_data
 from ..journal import OutcomeDocument, Question, SessionRecord, Snapshot
-from ..permissions import Policy, as_written
+from ..permissions import Policy
 from .differences import Answered, DecisionDiffers, Difference, EventsDiffer, OutcomeDiffers, Replayed, outcome_in_words
 from .recorded import RecordedSession
+from .tested import Tested
 
 Happenings = Sequence[tuple[str, SessionEvent]]
 """Events in order, each with its source."""
@@ -36,8 +37,7 @@ def compared(
     events: Happenings,
     outcome: OutcomeDocument | None,
     notes: Sequence[str],
-    *,
-    hook: bool,
+    tested: Tested,
 ) -> Replayed:
     """What of a session is not as it was recorded.
 
@@ -47,18 +47,23 @@ def compared(
         events: everything that has happened in it.
         outcome: how it has ended; None: it has not.
         notes: what could not be done as it was.
-        hook: whether it has a hook for deliverables.
+        tested: what was handed in.
     """
     questions, more = recorded.snapshot.questions, []
     differences: list[Difference] = list(_decisions(questions, replayed))
     streams = ["agent", "log", "told"]
-    if "on_deliverable" in recorded.record.callbacks and not hook:
+    if "on_deliverable" in recorded.record.callbacks and tested.on_deliverable is None:
         more.append("a hook was there, and none is: what the agent is told of deliverables is not compared")
         streams.remove("told")
-    stands = recorded.record.conversation
-    if stands is not None and (stands.hooks or stands.tools):
-        more.append("hooks and tools are not called again: what came of them is in what the agent did")
-    differences += _events([(each.source, each.event) for each in recorded.events], events, streams)
+    then = [(each.source, each.event) for each in recorded.events]
+    differences += _events(then, events, streams)
+    differences += _hooks(recorded, [event for _, event in then], [event for _, event in events], tested)
+    if not_called := {
+        each.event.hook if isinstance(each.event, HookCalled) else each.event.tool
+        for each in recorded.events
+        if isinstance(each.event, HookCalled | ToolCalled) and each.event.id not in tested.called
+    }:
+        more.append(f"not called again, and not compared: {', '.join(sorted(not_called))}")
     if outcome_in_words(recorded.record.outcome) != outcome_in_words(outcome):
         differences.append(OutcomeDiffers(recorded.record.outcome, outcome))
     judged = {each.id for each in replayed.questions if each.paths is not None}
@@ -85,10 +90,7 @@ def _decisions(recorded: Sequence[Question], replayed: Snapshot) -> Iterator[Dec
 def _why(question: Question, record: SessionRecord) -> str:
     if record.conversation is None or not record.conversation.policy:
         return ""
-    tool, tool_input = tool_of(question)
-    call = call_of(record, PermissionRequest(tool, dict(tool_input), dict(question.data)))
-    leads_to = {**as_written(call), **(question.paths or {})}
-    return Policy.loads(record.conversation.policy).decide(call, leads_to).explain()
+    return Policy.loads(record.conversation.policy).decide(*asked_of(record, question)).explain()
 
 
 def _events(recorded: Happenings, replayed: Happenings, streams: Sequence[str]) -> Iterator[EventsDiffer]:
@@ -101,14 +103,40 @@ def _events(recorded: Happenings, replayed: Happenings, streams: Sequence[str]) 
                 yield EventsDiffer(stream, tuple(before[at:to]), tuple(after[other_at:other_to]))
 
 
+def _hooks(
+    recorded: RecordedSession, before: Sequence[SessionEvent], after: Sequence[SessionEvent], tested: Tested
+) -> Iterator[EventsDiffer]:
+    """The hooks that have said something else, call by call."""
+    then, now = _said_by_hooks(before), _said_by_hooks(after)
+    for event in before:
+        if isinstance(event, HookCalled) and event.id in tested.called and event.id in then:
+            use = recorded.uses.get(event.use)
+            about = f"{event.hook}, of {event.tool}: {input_in_words(use.input) if use else ''}"
+            if then[event.id] != now.get(event.id):
+                yield EventsDiffer(
+                    "hooks", (f"{about}: {then[event.id]}",), (f"{about}: {now.get(event.id, 'nothing')}",)
+                )
+
+
+def _said_by_hooks(events: Sequence[SessionEvent]) -> dict[str, str]:
+    said = {}
+    for event in events:
+        match event:
+            case HookAnswered(call, _, decision, message):
+                said[call] = f"{decision}: {message}" if message else decision
+            case HookFailed(call, _, problem, decision):
+                said[call] = f"it failed ({problem}): {decision}"
+            case _:
+                pass
+    return said
+
+
 def _of_stream(events: Happenings, stream: str) -> list[str]:
     found = []
     for source, event in events:
         told = isinstance(event, TurnQueued) and event.sender == HARNESS
-        if event.type.startswith("question."):
+        if event.type.startswith("question.") or isinstance(event, HookCalled | ToolCalled | CallWithdrawn):
             continue  # decisions are compared by themselves
-        if isinstance(event, HookCalled | HookFailed | ToolCalled | CallWithdrawn):
-            continue  # in a replay nobody is called
         if (stream == "told" and told) or (stream == source and stream != "told"):
             found.append(_in_words(event))
     return found

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..conversation.deciding import HANDLER
-from ..conversation.exchange import NOBODY, RULE
+from ..conversation.exchange import NOBODY, OFFER, RULE
 from ..conversation.judging import POLICY
 from ..conversation.questions import input_in_words
 from ..journal import OutcomeDocument, Question
@@ -12,7 +12,7 @@ from ..journal import OutcomeDocument, Question
 RECORDING = "the recording"
 """Who answers in a replay what a policy had decided on, and leaves to a person now."""
 
-By = Literal["policy", "always", "time limit", "handler", "person", "recording"]
+By = Literal["policy", "always", "offer", "time limit", "handler", "person", "recording"]
 
 _SHOWN = 20
 """Events that differ, of which a report shows so many."""
@@ -22,7 +22,13 @@ def decided_by(by: str) -> By:
     """What kind of one has answered, from the journal's name for it."""
     if by == POLICY or by.startswith(f"{POLICY}: "):
         return "policy"
-    kinds: dict[str, By] = {RULE: "always", NOBODY: "time limit", HANDLER: "handler", RECORDING: "recording"}
+    kinds: dict[str, By] = {
+        RULE: "always",
+        OFFER: "offer",
+        NOBODY: "time limit",
+        HANDLER: "handler",
+        RECORDING: "recording",
+    }
     return kinds.get(by, "person")
 
 
@@ -109,7 +115,7 @@ class EventsDiffer:
     """Something happened otherwise.
 
     Attributes:
-        stream: "agent", "log", or "told": what the agent is told by the harness.
+        stream: "agent", "log", "told": what the agent is told by the harness, or "hooks": what its hooks say.
         recorded: what happened then, each as a line; may be nothing.
         replayed: what happens instead.
     """
@@ -119,7 +125,12 @@ class EventsDiffer:
     replayed: tuple[str, ...]
 
     def __str__(self) -> str:
-        words = {"agent": "what the agent does", "log": "its log", "told": "what it is told by the harness"}
+        words = {
+            "agent": "what the agent does",
+            "log": "its log",
+            "told": "what it is told by the harness",
+            "hooks": "its hooks",
+        }
         lines = [f"{words[self.stream]}:"]
         for name, events in (("recorded:", self.recorded), ("now:     ", self.replayed)):
             shown = [*events[:_SHOWN], *(["..."] if len(events) > _SHOWN else [])] or ["nothing"]

@@ -7,6 +7,9 @@ from ..events import DeliverableLanded
 Contents = Mapping[str, str | bytes | Sequence[str | bytes]]
 """What is in deliverables, by name: the same whenever it is handed over, or one for each time."""
 
+NOT_THERE = "there is no such file"
+"""Why a deliverable is refused in every replay, as the journal has it."""
+
 
 class HandedOver:
     """What is in the deliverables, one after the other.

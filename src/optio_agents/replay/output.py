@@ -1,6 +1,5 @@
 """What an agent has said, as lines of its stdout: made of the events of its session, of which each gives one. Pure."""
 
-import json
 from collections.abc import Mapping
 
 from ..conversation.compose import encode
@@ -15,10 +14,8 @@ from ..conversation.events import (
     AgentUnparsed,
     CallWithdrawn,
     HookCalled,
-    HookFailed,
     QuestionAsked,
     QuestionWithdrawn,
-    ToolCalled,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
@@ -26,26 +23,27 @@ from ..conversation.events import (
     TurnStarted,
 )
 from ..conversation.messages import JsonMap
-from ..journal import Question
+from .recorded import RecordedSession
 from .recorded_turn import Happened, NotReplayable
 
 
-def said_by_agent(happened: Happened, questions: Mapping[str, Question]) -> bytes:
+def said_by_agent(happened: Happened, recorded: RecordedSession, ids: Mapping[str, str]) -> bytes:
     """The line that comes to this event; nothing for an event that comes with another one.
 
     Parameters:
         happened: what was recorded.
-        questions: what the agent has asked, by id.
+        recorded: all of the recording.
+        ids: of what was said to the agent then, and is now.
 
     Raises NotReplayable when the export does not hold what is needed.
     """
     if isinstance(happened.event, AgentUnparsed):
         return happened.event.text.encode("utf-8", "replace") + b"\n"
-    message = _message(happened, questions)
+    message = _message(happened, recorded, ids)
     return b"" if message is None else encode(message)
 
 
-def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap | None:
+def _message(happened: Happened, recorded: RecordedSession, ids: Mapping[str, str]) -> JsonMap | None:
     event = happened.event
     match event:
         case AgentSession(session, model, mode, version):
@@ -63,20 +61,23 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             result = {"type": "tool_result", "tool_use_id": use, "content": text, "is_error": is_error}
             return {"type": "user", "message": {"role": "user", "content": [result]}, "parent_tool_use_id": None}
         case QuestionAsked(id=question):
-            if question not in questions:
+            if question not in recorded.questions:
                 raise happened.refused(f"the export does not hold the question {question}")
-            request = {"subtype": "can_use_tool", **questions[question].data}
+            request = {"subtype": "can_use_tool", **recorded.questions[question].data}
             return {"type": "control_request", "request_id": question, "request": request}
         case QuestionWithdrawn(question, reason):
             return {"type": "control_cancel_request", "request_id": question} if reason == WITHDRAWN else None
-        case HookCalled() | HookFailed() | ToolCalled() | CallWithdrawn():
-            return None  # the program that has them is not there: what came of them is in what the agent did
+        case HookCalled():
+            called = {"subtype": "hook_callback", "callback_id": event.hook, "input": _told_to_hook(event, recorded)}
+            return {"type": "control_request", "request_id": event.id, "request": called}
+        case CallWithdrawn(call, reason):
+            return {"type": "control_cancel_request", "request_id": call} if reason == WITHDRAWN else None
         case TurnStarted(send):
-            return {"type": "command_lifecycle", "command_uuid": send, "state": "started"}
+            return {"type": "command_lifecycle", "command_uuid": ids.get(send, send), "state": "started"}
         case TurnCancelled(send):
-            return {"type": "command_lifecycle", "command_uuid": send, "state": "cancelled"}
+            return {"type": "command_lifecycle", "command_uuid": ids.get(send, send), "state": "cancelled"}
         case TurnEnded():
-            return _result(happened, event)
+            return _result(happened, event, ids)
         case AgentRetry(attempt, attempts, delay, status, error):
             return {
                 "type": "system", "subtype": "api_retry", "attempt": attempt, "max_retries": attempts,
@@ -91,13 +92,22 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             raise NotReplayable(f"event {happened.seq} ({event.type}) is none of an agent, and says that it is")
 
 
+def _told_to_hook(called: HookCalled, recorded: RecordedSession) -> JsonMap:
+    """What a hook is told before the use of a tool, as far as the export has it."""
+    use = recorded.uses.get(called.use)
+    return {
+        "hook_event_name": called.event, "cwd": recorded.record.cwd, "tool_name": called.tool,
+        "tool_input": {} if use is None else dict(use.input), "tool_use_id": called.use,
+    }  # fmt: skip
+
+
 def _spoke(block: JsonMap, parent: str | None, *, synthetic: bool = False) -> JsonMap:
     message = {"role": "assistant", "content": [block]}
     error = {"is_api_error_message": True} if synthetic else {}
     return {"type": "assistant", "message": message, "parent_tool_use_id": parent, **error}
 
 
-def _result(happened: Happened, ended: TurnEnded) -> JsonMap:
+def _result(happened: Happened, ended: TurnEnded, ids: Mapping[str, str]) -> JsonMap:
     return {
         "type": "result", "subtype": "error_during_execution" if ended.is_error else "success",
         "is_error": ended.is_error, "result": ended.text, "terminal_reason": ended.reason, "errors": [],
@@ -105,12 +115,5 @@ def _result(happened: Happened, ended: TurnEnded) -> JsonMap:
         "usage": {"input_tokens": ended.input_tokens, "output_tokens": ended.output_tokens},
         "permission_denials": [{"tool_name": each} for each in ended.denied],
         # Without a name in it, it would be taken for an answer to whatever was sent last.
-        "user_message_uuids": list(ended.ids) or [f"nobody-{happened.seq}"],
+        "user_message_uuids": [ids.get(each, each) for each in ended.ids] or [f"nobody-{happened.seq}"],
     }  # fmt: skip
-
-
-def with_ids(line: bytes, ids: Mapping[str, str]) -> bytes:
-    """A line with other ids in it. They are UUIDs: nothing else of it is of their kind."""
-    for before, now in ids.items():
-        line = line.replace(json.dumps(before).encode(), json.dumps(now).encode())
-    return line

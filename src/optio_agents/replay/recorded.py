@@ -10,7 +10,7 @@ import anyio
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from ..conversation.contract import PermissionDecision
-from ..conversation.events import TurnQueued
+from ..conversation.events import ToolUsed, TurnQueued
 from ..conversation.exchange import HARNESS, PROMPT, STDIN
 from ..errors import JournalError
 from ..events import Origin, Other, SessionEvent, event_data, event_from
@@ -27,10 +27,14 @@ class RecordedSession:
     Attributes:
         snapshot: the journal, but for its events.
         events: all of them, in order.
+        questions: what the agent has asked, by id.
+        uses: what it wanted to use, by id.
     """
 
     snapshot: Snapshot
     events: tuple[Happened, ...]
+    questions: Mapping[str, Question]
+    uses: Mapping[str, ToolUsed]
 
     @classmethod
     async def load(cls, path: str | os.PathLike[str]) -> "RecordedSession":
@@ -55,17 +59,14 @@ class RecordedSession:
         while len(events) < snapshot.last_seq:
             events += (await store.events(record.id, after=len(events))).events
         reader = _Reader()
-        return cls(snapshot, tuple(reader.read(each) for each in events))
+        happened = tuple(reader.read(each) for each in events)
+        uses = {each.event.id: each.event for each in happened if isinstance(each.event, ToolUsed)}
+        return cls(snapshot, happened, {each.id: each for each in snapshot.questions}, uses)
 
     @property
     def record(self) -> SessionRecord:
         """The session, as it stood in the end."""
         return self.snapshot.record
-
-    @property
-    def questions(self) -> Mapping[str, Question]:
-        """What the agent has asked, by id."""
-        return {each.id: each for each in self.snapshot.questions}
 
     @property
     def asking(self) -> Mapping[str, Asking]:

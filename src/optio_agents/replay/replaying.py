@@ -9,7 +9,7 @@ where it led then, and time passes only when everybody waits.
 import os
 import posixpath
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import get_args
@@ -21,7 +21,16 @@ from optio_host.outcome import Lost, from_returncode
 from optio_host.testing.fake import FakeHost
 
 from ..conversation.contract import ConversationClosed, PermissionHandler
-from ..conversation.events import QuestionAnswered, QuestionAsked, TurnQueued
+from ..conversation.events import (
+    CallWithdrawn,
+    HookAnswered,
+    HookCalled,
+    HookFailed,
+    QuestionAnswered,
+    QuestionAsked,
+    ToolCalled,
+    TurnQueued,
+)
 from ..conversation.exchange import HARNESS, PROMPT
 from ..delivery import DeliverableHook
 from ..drive import stopped_by_supervisor
@@ -41,10 +50,9 @@ from ..events import (
     Status,
     StopRequested,
     UnknownText,
-    event_from,
 )
-from ..extensions.given import NOTHING
-from ..journal import Event, OutcomeDocument, Snapshot
+from ..extensions.hooks import Hook
+from ..journal import OutcomeDocument
 from ..journal.memory import MemoryStore
 from ..journal_writer import JournalWriter, Said
 from ..permissions import Policy
@@ -54,15 +62,14 @@ from ..session import Session
 from ..task_directory import log_path
 from .comparing import compared
 from .differences import RECORDING, Replayed, decided_by
-from .handed_over import Contents, HandedOver
+from .handed_over import NOT_THERE, Contents, HandedOver
 from .log_lines import line_of
 from .machine import RecordedRun, ReplayHost
-from .output import said_by_agent, with_ids
+from .output import said_by_agent
 from .recorded import RecordedSession
 from .recorded_turn import Happened, turns_of
-
-PATIENCE = 1000.0
-"""Seconds on the clock of the replay in which the session must have done what it did then: a reminder takes 600."""
+from .tested import Tested, hooks_of
+from .watch import PATIENCE, Watch
 
 
 async def replay(
@@ -71,6 +78,7 @@ async def replay(
     policy: str | os.PathLike[str] | None = None,
     on_deliverable: DeliverableHook | None = None,
     permissions: PermissionHandler | None = None,
+    hooks: Sequence[Hook] = (),
     deliverables: Contents | None = None,
     prepare: Callable[[FakeHost], None] | None = None,
 ) -> Replayed:
@@ -83,18 +91,21 @@ async def replay(
         policy: a policy file, `built-in`, or `none`; None: the policy that the session had.
         on_deliverable: the hook to be tested; None: there is none, and what it has said is not compared.
         permissions: the handler to be tested; None: what a handler has answered is answered again.
+        hooks: those of the agent that are to be tested, on PreToolUse: what the others were told is in no export.
         deliverables: by name, what was in the files that the agent handed over; a line stands for each other one.
         prepare: declares what commands of hooks answer: it gets the machine that the session is replayed on.
 
-    Raises NotReplayable; PolicyError; ValueError for deliverables that the agent did not hand over; OSError when a file
-    cannot be read; ScriptFailed for a command of a hook that `prepare` has not declared.
+    Raises NotReplayable; PolicyError; ValueError for deliverables that the agent did not hand over, and for hooks that
+    the session did not have or that are on something else; OSError when a file cannot be read; ScriptFailed for a
+    command of a hook that `prepare` has not declared.
     """
     recorded = await RecordedSession.load(path)
     text = None if policy is None else _policy_text(policy)
     contents = HandedOver(deliverables or {})
     with tempfile.TemporaryDirectory(prefix="optio-replay-") as landing:
-        replaying = await _Replaying.begin(recorded, text, contents, landing, on_deliverable, prepare)
-        replayed = await replaying.run(permissions)
+        tested = Tested(on_deliverable, permissions, await hooks_of(recorded, hooks))
+        replaying = await _Replaying.begin(recorded, text, contents, landing, tested, prepare)
+        replayed = await replaying.run()
     contents.check()
     return replayed
 
@@ -119,8 +130,7 @@ class _Replaying:
         run: RecordedRun,
         store: MemoryStore,
         session: Session,
-        *,
-        hook: bool,
+        tested: Tested,
     ) -> None:
         self._recorded = recorded
         self._contents = contents
@@ -128,8 +138,10 @@ class _Replaying:
         self._run = run
         self._store = store
         self._session = session
-        self._hook = hook
-        self._permissions: PermissionHandler | None = None
+        self._tested = tested
+        conversation = recorded.record.conversation
+        patience = PATIENCE + ((conversation.deny_after or 0.0) if conversation else 0.0)
+        self._watch = Watch(store, session.id, host.clock, patience)
         self._ids: dict[str, str] = {}  # of what was said then, and is now
         self._said: dict[str, int] = {}
         self._notes: dict[str, None] = {}
@@ -148,7 +160,7 @@ class _Replaying:
         policy: str | None,
         contents: HandedOver,
         landing: str,
-        hook: DeliverableHook | None,
+        tested: Tested,
         prepare: Callable[[FakeHost], None] | None,
     ) -> "_Replaying":
         """A session that stands where the recorded one stood when its program had been started."""
@@ -167,16 +179,17 @@ class _Replaying:
         started = SessionStarted(record.command, record.cwd, record.deliverables_dir, record.taskdir)
         await writer.commit(Said(started), record={"state": "running"})
         snapshot = await store.snapshot(record.id)
-        session = Session(host, writer, run, snapshot, hook, NOTHING, redelivered=False, clock=host.clock)
-        replaying = cls(recorded, contents, host, run, store, session, hook=hook is not None)
+        session = Session(
+            host, writer, run, snapshot, tested.on_deliverable, tested.hooks, redelivered=False, clock=host.clock
+        )
+        replaying = cls(recorded, contents, host, run, store, session, tested)
         judged = replaying._paths_of_judged
         return replaying
 
-    async def run(self, permissions: PermissionHandler | None) -> Replayed:
+    async def run(self) -> Replayed:
         """To the end of the recording, and what came of it."""
-        self._permissions = permissions
-        if permissions is not None:
-            self._session.conversation.on_permission_request(permissions)
+        if self._tested.permissions is not None:
+            self._session.conversation.on_permission_request(self._tested.permissions)
         outcome: OutcomeDocument | None = None
         failure: Exception | None = None  # raised outside of the group, which would wrap it
 
@@ -186,7 +199,7 @@ class _Replaying:
                 for happened in self._recorded.events:
                     await self._do(happened)
                 if not any(isinstance(each.event, SessionEnded) for each in self._recorded.events):
-                    await self._session.leave("the recording ends here")
+                    await self._leave()
             except Exception as error:
                 failure = error
                 tasks.cancel_scope.cancel()
@@ -194,7 +207,7 @@ class _Replaying:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(play)
             try:
-                outcome = await self._session.wait()
+                outcome = await self._session.wait() or self._session.record.outcome
             except Exception as error:
                 failure = failure or error
             tasks.cancel_scope.cancel()
@@ -204,10 +217,10 @@ class _Replaying:
         return compared(
             self._recorded,
             await self._store.snapshot(self._session.id),
-            await self._events(),
+            await self._watch.events(),
             outcome,
             tuple(self._notes),
-            hook=self._hook,
+            self._tested,
         )
 
     # What happened then is done, or waited for.
@@ -226,10 +239,16 @@ class _Replaying:
                 await self._stop(reason)
             case SessionEnded():
                 await self._end(event)
+            case HookCalled() | ToolCalled() if not self._tested.is_called(event):
+                pass
+            case HookAnswered(id=call) | HookFailed(id=call) if call in self._tested.called:
+                await self._watch.event(lambda _, now: isinstance(now, HookAnswered | HookFailed) and now.id == call)
+            case CallWithdrawn(id=call) if call not in self._tested.called:
+                pass
             case _ if happened.source == "agent":
-                self._run.say(with_ids(said_by_agent(happened, self._recorded.questions), self._ids))
+                self._run.say(said_by_agent(happened, self._recorded, self._ids))
                 if isinstance(event, QuestionAsked):
-                    await self._until(lambda now: _is_judged(now, event.id))
+                    await self._watch.judged(event.id)
             case _ if happened.source == "log":
                 self._write_log(happened)
             case _:
@@ -250,7 +269,8 @@ class _Replaying:
                 self._host.files.write(posixpath.join(taskdir, "deliverables", name), data)
                 line = f"DELIVERABLE: {name}"
             case DeliverableRefused(name=name, reason=reason):
-                self._note(f"{name}: it was refused because {reason}; in a replay, nothing is at its path")
+                if reason != NOT_THERE:
+                    self._note(f"{name}: it was refused because {reason}; in a replay, nothing is at its path")
                 line = f"DELIVERABLE: {name}"
             case LogReset():
                 self._note("the log was cut off, or another one, which is not done again")
@@ -270,24 +290,19 @@ class _Replaying:
                 await self._session.conversation.send(queued.text, turn_id=queued.id, sender=queued.sender)
             return
         nth = self._said[queued.sender] = self._said.get(queued.sender, 0) + 1
-        found: list[str] = []
-
-        async def is_said(now: Snapshot) -> bool:
-            said = [event for _, event in await self._events() if isinstance(event, TurnQueued)]
-            found[:] = [each.id for each in said if each.sender == queued.sender][nth - 1 :]
-            return bool(found)
-
-        await self._until(is_said)
-        if found:
-            self._ids[queued.id] = found[0]
+        said = await self._watch.event(
+            lambda _, now: isinstance(now, TurnQueued) and now.sender == queued.sender, nth=nth
+        )
+        if isinstance(said, TurnQueued):
+            self._ids[queued.id] = said.id
 
     async def _answer(self, answered: QuestionAnswered) -> None:
         asked = self._recorded.questions.get(answered.id)
-        if asked is None or not await self._until(lambda now: _is_judged(now, answered.id)):
+        if asked is None or not await self._watch.judged(answered.id):
             return
         by = decided_by(answered.by)
-        is_here = by == "time limit" or (self._permissions is not None and by in ("handler", "person"))
-        if is_here and await self._until(lambda now: _is_closed(now, answered.id)):
+        is_here = by == "time limit" or (self._tested.permissions is not None and by in ("handler", "person"))
+        if is_here and await self._watch.closed(answered.id):
             return
         as_then = answered.by if by in ("handler", "person") else RECORDING
         await self._session.conversation.answer(answered.id, self._recorded.answer(asked), as_then)
@@ -309,6 +324,17 @@ class _Replaying:
         told = any(isinstance(each.event, Finished | ErrorReported | StopRequested) for each in self._recorded.events)
         await self._exit(ended, by_itself=not told)
 
+    async def _leave(self) -> None:
+        """The session went on when it was exported: all that was said until then is heard, and no more."""
+        heard = sum(self._is_heard(each.source, each.event) for each in self._recorded.events)
+        await self._watch.event(self._is_heard, nth=heard)
+        await self._session.leave("the recording ends here")
+
+    def _is_heard(self, source: str, event: SessionEvent) -> bool:
+        if isinstance(event, HookCalled | ToolCalled | CallWithdrawn) and event.id not in self._tested.called:
+            return False
+        return source in ("agent", "log")
+
     async def _exit(self, ended: SessionEnded, *, by_itself: bool) -> None:
         if not by_itself:
             with self._host.clock.move_on_after(PATIENCE):
@@ -319,27 +345,6 @@ class _Replaying:
         status = ended.exit
         self._run.end(Lost(ended.reason or "nobody knows") if status is None else from_returncode(status), why)
 
-    # Looking at the session of the replay.
-
-    async def _until(self, holds: Callable[[Snapshot], bool | Awaitable[bool]]) -> bool:
-        """Wait until something holds; whether it does, or it never will."""
-        conversation = self._recorded.record.conversation
-        patience = PATIENCE + ((conversation.deny_after or 0.0) if conversation else 0.0)
-        change = 0
-        with self._host.clock.move_on_after(patience):
-            while True:
-                found = holds(await self._store.snapshot(self._session.id))
-                if found if isinstance(found, bool) else await found:
-                    return True
-                change = await self._store.news(self._session.id, change)
-        return False
-
-    async def _events(self) -> list[tuple[str, SessionEvent]]:
-        events: list[Event] = []
-        while page := (await self._store.events(self._session.id, after=len(events))).events:
-            events += page
-        return [(each.source, event_from(each.type, each.data)) for each in events]
-
     def _paths_of_judged(self) -> Mapping[str, str | None]:
         judged = next((each for each in self._session.conversation.questions if each.waits_for == "policy"), None)
         asked = None if judged is None else self._recorded.questions.get(judged.id)
@@ -347,12 +352,3 @@ class _Replaying:
 
     def _note(self, what: str) -> None:
         self._notes[what] = None
-
-
-def _is_judged(now: Snapshot, question: str) -> bool:
-    found = next((each for each in now.questions if each.id == question), None)
-    return found is not None and (found.status != "open" or found.waits_for == "person")
-
-
-def _is_closed(now: Snapshot, question: str) -> bool:
-    return any(each.id == question and each.status != "open" for each in now.questions)

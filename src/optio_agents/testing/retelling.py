@@ -57,6 +57,7 @@ from ..events import (
     UnknownText,
 )
 from ..protocol.replies import deliverable_reply
+from ..replay.handed_over import NOT_THERE
 from ..replay.log_lines import line_of
 from ..replay.recorded_turn import Asking, Happened, RecordedTurn, turns_of
 from .steps import (
@@ -87,9 +88,6 @@ NOT_KEPT = "[not in the export] "
 
 DENIED_THEN = "[It was denied when this was recorded: what it would have given back is not known.]"
 """What a tool gives back that is allowed in a replay, and was not when it was recorded."""
-
-NOT_THERE = "there is no such file"
-"""Why a deliverable is refused in every replay, as the journal has it."""
 
 
 @dataclass(frozen=True, slots=True)
