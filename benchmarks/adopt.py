@@ -30,14 +30,17 @@ async def long_history(quick: bool) -> list[Row]:
             driver.wait()
             driver.stdout.close()
         begun = time.perf_counter()
-        next_one = subprocess.run(
-            _command({**task, "adopt": True}), stdout=subprocess.PIPE, text=True, check=True, timeout=120
-        )
-        whole = time.perf_counter() - begun
-    took = json.loads(next_one.stdout)
-    note = f"Session.adopt {took['adopted']:.2f}; its next event committed after {took['driving']:.2f}; with the start "
-    note += f"of the process and the end of the program {whole:.2f}"
-    return [Row(f"adopt a session of {count:,} events after SIGKILL", "s", took["driving"], None, "", AtMost(2), note)]
+        next_one = subprocess.Popen(_command({**task, "adopt": True}), stdout=subprocess.PIPE, text=True)
+        assert next_one.stdout is not None
+        printed = next_one.stdout.readline()
+        took = time.perf_counter() - begun
+        next_one.wait()
+        next_one.stdout.close()
+    adopted, driving = (json.loads(printed)[name] for name in ("adopted", "driving"))
+    note = (
+        f"from the start of the next process; Session.adopt {adopted:.2f}, the next event committed after {driving:.2f}"
+    )
+    return [Row(f"adopt a session of {count:,} events after SIGKILL", "s", took, None, "", AtMost(2), note)]
 
 
 def _command(task: dict[str, object]) -> list[str]:
