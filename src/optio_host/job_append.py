@@ -4,6 +4,7 @@ It does nothing that `append` in farside/act.sh does not, under the same lock an
 plain it declines, and the command does it, or says what is wrong: only there stands what can be wrong.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ PLAIN_BYTES = 64 * 1024
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take, and the start of the program with it, before a command is tried instead."""
+
+
+REST_SECONDS = 60.0
+"""How long nothing is tried after the program took too long to start: each try would hold up an append again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class QuickAppends:
         self._program: Program | None = None
         self._users = 0
         self._impossible = False
+        self._ready = False
+        self._resting_until = -math.inf
         self._count = 0
         self._lock = anyio.Lock()
 
@@ -66,6 +73,8 @@ class QuickAppends:
         if not self._users or self._impossible or not run or len(data) > PLAIN_BYTES:
             return False
         async with self._lock:
+            if anyio.current_time() < self._resting_until:
+                return False
             self._count += 1
             words = (rundir, owner, spool)
             directory, owned, file = (word.encode(errors="surrogateescape").hex() for word in words)
@@ -74,7 +83,9 @@ class QuickAppends:
             try:
                 with anyio.fail_after(ANSWER_SECONDS):
                     appended = await self._answer(request.encode() + data) == b"appended"
-            except (HostError, OSError):
+            except (HostError, OSError) as error:
+                if isinstance(error, TimeoutError) and not self._ready:
+                    self._resting_until = anyio.current_time() + REST_SECONDS
                 await self._end()
             except BaseException:
                 await self._end()  # its answer would be taken for the next one's
@@ -82,8 +93,8 @@ class QuickAppends:
             return appended
 
     async def _answer(self, request: bytes) -> bytes:
-        began = self._program is None
         if self._program is None:
+            self._ready = False
             self._program = await self._begin()
         with suppress(BrokenPipeError):  # it has ended: then it says no more, either
             await self._program.write(request)
@@ -93,8 +104,9 @@ class QuickAppends:
             said += chunk
             if not chunk:
                 # Where it cannot be started once it cannot be started again.
-                self._impossible = began and b"ready\n" not in said
+                self._impossible = not self._ready
                 raise HostError("the program that appends has ended")
+            self._ready = self._ready or b"ready\n" in said
             for line in said.split(b"\n")[:-1]:
                 number, _, answer = line.partition(b" ")
                 if number == b"%d" % self._count:

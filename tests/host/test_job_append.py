@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from job_rig import OVER_SSH, OWNER, Rig, each_kind_of_rig
 
@@ -195,6 +196,36 @@ def test_a_host_without_python_is_asked_for_it_once(
         assert commands == ["append", "append"]
         assert len(begun) == 1
         await ended(job)
+
+    run(body)
+
+
+def test_where_the_program_is_slow_to_start_not_every_append_waits_for_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_append, "ANSWER_SECONDS", 0.05)
+    begun: list[str] = []
+
+    async def nothing() -> None:
+        begun.append("ended")
+
+    async def write(data: bytes) -> None:
+        begun.append("asked")
+
+    async def read() -> bytes:
+        await anyio.sleep_forever()
+        return b""
+
+    async def begin() -> job_append.Program:
+        begun.append("begun")
+        return job_append.Program(write, read, nothing)
+
+    async def body() -> None:
+        appends = job_append.QuickAppends(begin)
+        async with appends.expected():
+            for _ in range(3):
+                assert not await appends.append("/run", "1d", "store session 1", 0, b"one\n", "stdin")
+        assert begun == ["begun", "asked", "ended"]
 
     run(body)
 
