@@ -68,11 +68,11 @@ _HOME_OF = {
     "SourceDocument": "documents",
     "State": "documents",
     "Store": "contract",
+    "ToolDocument": "documents",
     "export_lines": "export",
     "import_lines": "export",
     "new_id": "ids",
     "open_store": "open",
-    "ToolDocument": "documents",
 }
 __all__ = sorted(_HOME_OF)
 
