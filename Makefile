@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench-host bench-conversation recordings clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
 	@echo "make test    every test that Python packages allow"
 	@echo "make check   format, lint, types, and the direction of imports"
 	@echo "make format  rewrite the code the way 'make check' wants it"
+	@echo "make bench   every figure of speed and cost beside what people use otherwise, measured here: docs/figures.md"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
 	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
@@ -52,6 +53,10 @@ check: $(VENV)/has-check $(VENV)/has-test
 format: $(VENV)/has-check
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# Some ten minutes. BENCH="adopt help" measures some rows, and saves nothing.
+bench: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/bench.py $(or $(BENCH),--json docs/figures.json --markdown docs/figures.md)
 
 # BENCH="put get --json figures.json" chooses rows and says where to save them.
 bench-host: $(VENV)/has-bench

@@ -37,6 +37,9 @@ from .stall import LOOK_EVERY, STALL_AFTER, Stillness, look_for_signs
 
 _log = logging.getLogger(__name__)
 
+OBEY_EVERY = 0.05
+"""Seconds between two looks into the inbox, at least. The first one after a quiet time is made at once."""
+
 GRACE = 10.0
 """Seconds that a program has to exit by itself after DONE or ERROR."""
 
@@ -292,6 +295,8 @@ class Drive:
         while True:
             for command in await self._writer.store.inbox(session):
                 await self._carry_out(command)
+            # Each commit of our own is news, too: with a look after each, much of the work would be looking.
+            await self._clock.sleep(OBEY_EVERY)
             change = await self._writer.store.news(session, change)
 
     async def _carry_out(self, command: Command) -> None:

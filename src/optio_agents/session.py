@@ -58,7 +58,6 @@ from .journal import (
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
-from .permissions import Policy
 from .protocol.channel import LogChannel
 from .redaction import Redactor
 from .replies import REPLIES, Replies
@@ -232,6 +231,8 @@ class Session:
         conversation: ConversationDocument | None = None
         if isinstance(agent, ClaudeCode):
             if policy:
+                from .permissions import Policy
+
                 Policy.loads(policy)  # what is wrong with it is said before anything is started
             await agent.check(host, "/" if make_cwd else cwd)
             offered = extensions.tool_documents()

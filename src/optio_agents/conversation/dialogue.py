@@ -103,6 +103,10 @@ class Heard:
     answered: Answered | None = None
 
 
+NOTHING = Heard()
+"""What a piece of a word comes to: the same for all of them, and nobody adds to it."""
+
+
 class Dialogue:
     """One conversation, as far as it has been heard.
 
