@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench bench-host bench-conversation recordings clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
 	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make recordings  record the sessions that replay in the tests anew, with the real Claude Code"
+	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -70,6 +71,13 @@ picture: $(VENV)/has-demo $(VENV)/has-bench
 
 recordings: $(VENV)/has-test
 	@cd tests/agents && PYTHONPATH=.. ../../$(BIN)/python record_sessions.py
+
+# SEED= begins with that episode, PLAN= runs one that a failed run has printed, STORE= is the URL of another store;
+# SOAK="--keep" leaves what is to be looked at.
+MINUTES ?= 10
+soak: $(VENV)/has-test
+	@$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') \
+	  $(if $(PLAN),--episodes 1 --plan '$(PLAN)') $(SOAK)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -131,7 +131,11 @@ class Session:
         deliveries = Deliveries(
             host,
             record.taskdir,
-            Landing(record.deliverables_dir, ours={each.name: each.path for each in snapshot.deliverables}),
+            Landing(
+                record.deliverables_dir,
+                ours={each.name: each.path for each in snapshot.deliverables},
+                session=record.id,
+            ),
             self._conversation or replies,
             hook=hook,
             progress=progress,
