@@ -165,7 +165,7 @@ class Attendance:
                 await self._let_go.wait()
         snapshot = await self._store.snapshot(self._session)
         if can_be_adopted(snapshot):
-            pid = start_driver(snapshot.record, self._store.url)
+            pid = start_driver(snapshot.record, self._store.secret_url)
             await self._audience.note(f"session {self._session} goes on without this terminal (driver: pid {pid})")
         await self._audience.note(f"to come back: {self._come_back}")
 

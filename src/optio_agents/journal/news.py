@@ -45,6 +45,10 @@ class News:
                 if not future.done():
                     future.set_exception(error)
 
+    def waited_for(self) -> set[str | None]:
+        """The sessions that anybody waits for."""
+        return set(self._waiting)
+
     async def until_somebody_waits(self) -> None:
         """Return at once when anybody waits, else when somebody does."""
         await self._somebody.wait()
