@@ -13,7 +13,7 @@ from optio_host.job_errors import JobGone
 from optio_host.paths import state_dir
 
 from ..driver_identity import is_proved_dead, this_driver
-from ..errors import LeaseHeld, SessionRefused
+from ..errors import LeaseHeld, SessionRefused, StoreAway
 from ..journal import SessionRecord, Snapshot, Store
 from ..session import Session
 from .brief import process_in_words
@@ -35,7 +35,7 @@ async def adopt_when_free(
             if is_free(await store.snapshot(session)):
                 await host.connect()  # now, while no lease is held that others would have to wait for
             return await Session.adopt(host, store, session, without_callbacks=without_callbacks)
-        except LeaseHeld:
+        except (LeaseHeld, StoreAway):
             await anyio.sleep(TRY_AGAIN)
         except (SessionRefused, JobGone):
             return None  # in either case its end is in the journal

@@ -89,7 +89,7 @@ class _Writing:
             stored = new.get((piece.stream, piece.offset)) if piece.offset < stream.end else None
             if stored is None and piece.offset < stream.end:
                 found = await part_with_key(self._tables, head, rows.output_key(head.life, piece))
-                stored = None if found is None else bytes(found["data"])
+                stored = None if found is None else rows.bytes_of(found)
             if rules.is_new_output(piece, stream.end, stored):
                 new[piece.stream, piece.offset] = piece.data
                 streams[piece.stream] = replace(stream, end=stream.end + len(piece.data))

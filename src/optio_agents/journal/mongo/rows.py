@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..batch import Event, NewEvent, Outbox, Outgoing
-from ..documents import Deliverable, Question, Receipt, from_text, to_text
+from ..documents import Deliverable, Question, Receipt, from_text, to_json, to_text
 from .head import Head
 from .keys import Document, number_of, row_key
 
@@ -46,7 +46,19 @@ def part_rows(life: str, after: int, generation: int, parts: Sequence[Document])
 
 def output(life: str, piece: Outgoing) -> Document:
     """A piece of output, as a part."""
-    return {"key": output_key(life, piece), "stream": piece.stream, "offset": piece.offset, "data": piece.data}
+    return {
+        "key": output_key(life, piece),
+        "stream": piece.stream,
+        "offset": piece.offset,
+        # As an export has it: what is not UTF-8 becomes lone surrogates, which survive as escapes of JSON.
+        "data": to_json(piece.data.decode("utf-8", "surrogateescape")),
+    }
+
+
+def bytes_of(part: Document) -> bytes:
+    """What a piece of output says."""
+    text: str = json.loads(part["data"])
+    return text.encode("utf-8", "surrogateescape")
 
 
 def output_key(life: str, piece: Outgoing) -> str:
@@ -101,8 +113,8 @@ def parts_of(rows: Iterable[Document]) -> Parts:
     parts = Parts()
     for row in rows:
         match row:
-            case {"stream": stream, "offset": offset, "data": data}:
-                parts.pieces.setdefault(stream, []).append(Outgoing(stream, offset, bytes(data)))
+            case {"stream": stream, "offset": offset}:
+                parts.pieces.setdefault(stream, []).append(Outgoing(stream, offset, bytes_of(row)))
             case {"question": text}:
                 asked = from_text(Question, text)
                 parts.questions[asked.id] = asked

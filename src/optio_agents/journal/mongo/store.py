@@ -9,7 +9,7 @@ import anyio
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from optio_host.clock import SYSTEM_CLOCK, Clock
+from optio_host.clock import SYSTEM_CLOCK, Clock, SystemClock
 
 from ...errors import StoreError
 from ..batch import Batch, Committed, Event, Page, Snapshot
@@ -226,7 +226,7 @@ class MongoStore:
         return {each["session"]: each["change"] for each in found}
 
     async def _compare_clocks(self) -> None:
-        if self._clock is SYSTEM_CLOCK:
+        if isinstance(self._clock, SystemClock):
             before = self._clock.time()
             theirs = await self._tables.server_time()
             self._changing.ahead = theirs - (before + self._clock.time()) / 2
