@@ -6,6 +6,7 @@ from pathlib import Path
 
 HOST = "optio-host==0.2.7"
 CLAUDE = "claude-agent-sdk==0.2.187"
+AIOSQLITE = "aiosqlite==0.21.0"
 
 
 def python(package: str) -> str:

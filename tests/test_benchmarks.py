@@ -12,6 +12,7 @@ from left_out import require
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 HOSTS = BENCHMARKS / "hosts.py"
 CONVERSATION = BENCHMARKS / "conversation.py"
+STORE = BENCHMARKS / "store.py"
 
 
 def measured(script: Path, rows: list[str], file: Path) -> dict[str, dict[str, object]]:
@@ -46,6 +47,12 @@ def test_a_measurement_of_a_conversation_needs_no_peer_to_be_tried(tmp_path: Pat
     for row in rows.values():
         assert isinstance(row["ours"], float)
         assert row["peer"] is None
+
+
+def test_a_measurement_of_the_journal_covers_both_stores(tmp_path: Path) -> None:
+    rows = measured(STORE, ["appends", "commit"], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["appends/s", "appends/s", "ms", "ms"]
+    assert sum("MongoDB" in what for what in rows) == 1
 
 
 def test_a_row_that_is_not_known_is_refused_before_anything_is_measured() -> None:

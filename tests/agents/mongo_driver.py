@@ -11,6 +11,8 @@ carried out: who did it, in which generation, and the numbers of the events or t
 import argparse
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -23,7 +25,7 @@ from optio_agents.hooks import SessionHookContext
 from optio_agents.journal import Batch, Deliverable, Driver, Lease, SessionRecord
 from optio_agents.journal.batch import Committed
 from optio_agents.journal.mongo.store import MongoStore, open_mongo
-from optio_agents.journal.mongo.url import place_of
+from optio_agents.journal.mongo.url import Place, place_of
 from optio_agents.patient_store import PatientStore
 from optio_agents.session import Session
 from optio_host.job import Job
@@ -101,7 +103,7 @@ async def drive_to_the_end(root: Path, url: str, note: Note, start: bool) -> Non
         return f"noted {deliverable.name}"
 
     host = machine(root)
-    async with open_mongo(place_of(url), patience=STORE_PATIENCE) as mongo:
+    async with opened(place_of(url)) as mongo:
         store = ShortLeases(mongo, note)
         session = await begin(root, host, store, handle) if start else None
         while True:
@@ -115,6 +117,19 @@ async def drive_to_the_end(root: Path, url: str, note: Note, start: bool) -> Non
             except (SessionRefused, JobGone):
                 break
     await host.disconnect()
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[MongoStore]:
+    """The store, once it is there."""
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                store = await stack.enter_async_context(open_mongo(place, patience=STORE_PATIENCE))
+                break
+            except StoreAway:
+                continue
+        yield store
 
 
 async def begin(root: Path, host: object, store: ShortLeases, handle: DeliverableHook) -> Session:
