@@ -32,7 +32,7 @@ from optio_host.job import Job
 from optio_host.job_errors import JobGone, NotOwner
 
 SESSION = "5e55105"
-LINES = 250
+LINES = 200
 FILES = LINES // 50
 TTL = 2.0
 """Seconds of a lease here, so that nobody has to wait for long."""

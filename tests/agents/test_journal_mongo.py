@@ -263,7 +263,9 @@ def test_what_a_newer_version_stored_is_not_touched(run: Run, place: Place) -> N
             lease = await store.create(RECORD, FIRST)
             async with AsyncMongoClient[dict[str, object]](place.client_url) as client:
                 heads = client[place.database]["optio_sessions"]
-                await heads.update_one({"_id": f"{place.tenant}/{RECORD.id}"}, {"$set": {"format": 2}})
+                await heads.update_one(
+                    {"_id": f"{place.tenant}/{RECORD.id}"}, {"$set": {"format": 2}, "$inc": {"version": 1}}
+                )
             error = await fails(StoreTooNew, store.commit(lease, Batch(after=0, events=(event("x"),))))
             assert "update optio-agents" in str(error)
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from optio_host.clock import Clock
 
-from ...errors import SessionUnknown, StoreBusy
+from ...errors import JournalError, SessionUnknown, StoreAway, StoreBusy
 from ..news import News
 from .head import Head
 from .tables import Tables
@@ -37,6 +37,7 @@ class Changing:
         self.clock = clock
         self.ahead = 0.0
         self._news = news
+        self._heads: dict[str, Head] = {}  # of sessions owned here, as they were when last changed here
 
     def lease_time(self) -> float:
         """Now, by the clock that leases go by."""
@@ -57,6 +58,16 @@ class Changing:
             decide: given the head, the one that is to be, and what to return once it is; no head: nothing is to be
                 changed, perhaps because it has been. May be asked several times.
         """
+        if (old := self._heads.pop(session, None)) is not None:
+            # Mostly nobody else has changed it, which spares a look. Whatever else comes of an old head is no answer.
+            try:
+                new, result = await decide(old)
+                if new is not None and await self.swap(old, new):
+                    return result
+            except StoreAway:
+                raise
+            except JournalError:
+                pass
         for _ in range(TRIES):
             old = await self.existing(session)
             new, result = await decide(old)
@@ -66,21 +77,27 @@ class Changing:
 
     async def swap(self, old: Head, new: Head, *, updated: float | None = None) -> bool:
         """Replace a head by a later one, as a change that is told. updated: when; now, unless said otherwise."""
-        new = self.changed(old, new, updated)
+        new = self._next(old, new, updated)
         if not await self.tables.swap(old, new):
             return False
-        self._news.tell({new.session: new.change})
+        self._changed(new)
         return True
 
     async def insert(self, head: Head, *, updated: float | None = None) -> bool:
         """Store the head of a new session; False when there is one."""
-        head = self.changed(head, head, updated)
+        head = self._next(head, head, updated)
         if not await self.tables.insert_head(head):
             return False
-        self._news.tell({head.session: head.change})
+        self._changed(head)
         return True
 
-    def changed(self, old: Head, new: Head, updated: float | None = None) -> Head:
-        """A head with the number of this change: the time, or one more than before if that has not passed by then."""
+    def _changed(self, head: Head) -> None:
+        if head.record is not None and head.lease.driver is not None:
+            self._heads[head.session] = head
+        self._news.tell({head.session: head.change})
+
+    def _next(self, old: Head, new: Head, updated: float | None) -> Head:
+        """A head with its version, and the number of the change: the time, or more than before if that stands still."""
         change = max(old.change + 1, int(self.lease_time() * _MICROSECONDS))
-        return replace(new, change=change, updated=self.clock.time() if updated is None else updated)
+        noted = self.clock.time() if updated is None else updated
+        return replace(new, version=old.version + 1, change=change, updated=noted)

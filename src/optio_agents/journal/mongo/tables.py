@@ -1,7 +1,6 @@
 """The collections of a database that journals are in, and the two kinds of writing to them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
@@ -82,7 +81,6 @@ class Tables:
 
         After a broken connection it may also be False although it was replaced.
         """
-        new = replace(new, version=old.version + 1)
         wanted: Document = {"_id": old.key, "version": old.version}
         fields = fields_of(new)
         if (new.lease, new.lease_token) != (old.lease, old.lease_token):
