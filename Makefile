@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host bench-conversation bench-store clean
+.PHONY: help demo test check format picture bench-host bench-conversation bench-store clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
 	@echo "make bench-store  what a journal costs on both stores, measured here"
+	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -60,6 +61,9 @@ bench-conversation: $(VENV)/has-bench
 
 bench-store: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/store.py $(BENCH)
+
+picture: $(VENV)/has-demo $(VENV)/has-bench
+	@$(BIN)/python benchmarks/survival.py docs/survival.png
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
