@@ -24,9 +24,10 @@ from host.job_rig import of_runs, until
 from mongo_rig import mongo_url, new_store, own_mongo
 from optio_agents.errors import SessionUnknown
 from optio_agents.events import Status
-from optio_agents.history import follow_history, read_history
+from optio_agents.history import read_history
 from optio_agents.journal.mongo.store import open_mongo
 from optio_agents.journal.mongo.url import Place, place_of
+from optio_agents.patient_store import PatientStore
 from optio_agents.session import Session
 from optio_host.local.host import LocalHost
 from optio_host.testing.relay import Relay
@@ -300,7 +301,7 @@ def test_a_store_that_is_away_stops_no_program_and_loses_nothing(run: Run, tmp_p
                         relay.restore()
                         await relay.drop()
                         written = number_of_lines(log)
-                        async with aclosing(follow_history(store, session.id)) as records:
+                        async with aclosing(session.events()) as records:
                             async for record in records:
                                 if record.event == Status(None, f"line {written - 1}."):
                                     break
@@ -310,11 +311,11 @@ def test_a_store_that_is_away_stops_no_program_and_loses_nothing(run: Run, tmp_p
                         (tmp_path / "go").touch()
                         outcome = await driving.ended()
                         assert outcome.outcome == "done"
-                    history = [each async for each in read_history(store, session.id)]
+                    history = [each async for each in read_history(PatientStore(store), session.id)]
                     lines = [each.event.message for each in history if each.event.type == "status"]
                     assert lines == [f"line {n}." for n in range(len(lines))]
                     assert len(lines) == len(log.read_text().splitlines()) - 1
-                    assert (await store.snapshot(session.id)).lease.generation == 1
+                    assert (await PatientStore(store).snapshot(session.id)).lease.generation == 1
 
     anyio.run(body)
 
