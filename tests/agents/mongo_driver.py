@@ -32,8 +32,8 @@ from optio_host.job import Job
 from optio_host.job_errors import JobGone, NotOwner
 
 SESSION = "5e55105"
-LINES = 200
-FILES = LINES // 50
+EVERY = 50
+"""Lines of the program between two deliverables."""
 TTL = 2.0
 """Seconds of a lease here, so that nobody has to wait for long."""
 RENEW_EVERY = 0.5
@@ -41,12 +41,13 @@ STORE_PATIENCE = 1.0
 
 PROGRAM = f"""
 log() {{ printf '%s\\n' "$1" >>"$OPTIO_LOG"; }}
-i=0
-while [ $i -lt {LINES} ]; do
+i=0 files=0
+until [ -e go ]; do
     log "STATUS: line $i."; i=$((i + 1)); sleep 0.04
-    case $i in *50|*00) echo "file $i" >"$OPTIO_DELIVERABLES/$i"; log "DELIVERABLE: $i" ;; esac
+    [ $((i % {EVERY})) = 0 ] || continue
+    files=$((files + 1)); echo "file $i" >"$OPTIO_DELIVERABLES/$i"; log "DELIVERABLE: $i"
 done
-until [ "$(wc -l <"$OPTIO_REPLIES")" -ge {FILES} ]; do sleep 0.05; done
+until [ "$(wc -l <"$OPTIO_REPLIES")" -ge $files ]; do sleep 0.05; done
 log DONE
 """
 

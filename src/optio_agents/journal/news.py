@@ -23,6 +23,8 @@ class News:
 
     def forget(self, session: str | None, future: asyncio.Future[int]) -> None:
         """Take back an `expect`."""
+        if future.done() and not future.cancelled():
+            future.exception()  # whoever waited may have failed before it; asyncio would report that nobody looked
         waiting = self._waiting[session]
         waiting.remove(future)
         if not waiting:

@@ -91,5 +91,8 @@ def _codes(error: Exception) -> set[int | None]:
 
 
 def _in_short(error: Exception) -> str:
-    # Behind the first comma stands a description of the whole topology.
-    return str(error).partition(", Timeout:")[0].partition(", full error:")[0] or type(error).__name__
+    # Behind these stand the settings of the client, and all that it knows of every server.
+    text = str(error)
+    for detail in (", Timeout:", ", full error:", " (configured timeouts:"):
+        text = text.partition(detail)[0]
+    return text or type(error).__name__
