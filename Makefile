@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak bench-store clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench   every figure of speed and cost beside what people use otherwise, measured here: docs/figures.md"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
+	@echo "make bench-store  what a journal costs on both stores, measured here"
 	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make recordings  record the sessions that replay in the tests anew, with the real Claude Code"
 	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
@@ -65,6 +66,9 @@ bench-host: $(VENV)/has-bench
 
 bench-conversation: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/conversation.py $(BENCH)
+
+bench-store: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/store.py $(BENCH)
 
 picture: $(VENV)/has-demo $(VENV)/has-bench
 	@$(BIN)/python benchmarks/survival.py docs/survival.png

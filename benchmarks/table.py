@@ -47,7 +47,15 @@ class AtMost:
         return f"at most {self.value:g}"
 
 
-Target = TimesAsMuch | TimesAtMost | AtMost
+@dataclass(frozen=True)
+class Told:
+    """No target: it is good to know."""
+
+    def __str__(self) -> str:
+        return "-"
+
+
+Target = TimesAsMuch | TimesAtMost | AtMost | Told
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ class Row:
                 return None if self.ratio is None else self.ratio >= times
             case TimesAtMost(times):
                 return None if self.ratio is None else self.ratio <= times
+            case Told():
+                return None
             case _:
                 assert_never(self.target)
 

@@ -85,6 +85,10 @@ class StoreBusy(StoreError):
     """Other processes held the store for too long."""
 
 
+class StoreAway(StoreError):
+    """The store could not be reached. Unlike with other errors, what was asked for may have been written."""
+
+
 class StoreFull(StoreError):
     """There is no room left for what was to be written."""
 

@@ -16,6 +16,7 @@ from optio_host.open import connected, private_root
 from ..conversation.claude_code import ClaudeCode
 from ..driver_identity import this_driver
 from ..journal import OutcomeDocument, SessionRecord, Store, new_id
+from ..patient_store import PatientStore
 from ..session import Session
 from .agents import AgentOptions, agent_of, extensions_of, policy_text, with_agent_options
 from .attendance import Attendance
@@ -175,6 +176,7 @@ async def _attend(
     from .chat_view import ChatView
     from .chatting import Chat
 
+    store = PatientStore(store)
     view = ChatView(process_in_words(this_driver()))
     audience = Audience(view)
     attendance = Attendance(

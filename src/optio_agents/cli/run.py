@@ -224,7 +224,7 @@ def command(
                 if detach:
                     await session.leave("detached from the start")
                     await store.release(session.lease)
-                    start_driver(session.record, store.url)
+                    start_driver(session.record, store.secret_url)
                     if as_json:
                         print_json(record_in_brief((await store.snapshot(session_id)).record))
                     else:

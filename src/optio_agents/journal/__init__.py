@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .ids import new_id as new_id
     from .lease import Lease as Lease
     from .lease import LeaseState as LeaseState
+    from .mongo.store import mongo_store as mongo_store
     from .open import open_store as open_store
 
 _HOME_OF = {
@@ -71,6 +72,7 @@ _HOME_OF = {
     "ToolDocument": "documents",
     "export_lines": "export",
     "import_lines": "export",
+    "mongo_store": "mongo.store",
     "new_id": "ids",
     "open_store": "open",
 }
