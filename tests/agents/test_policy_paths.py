@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optio_agents.errors import PolicyError
 from optio_agents.permissions import Decision, Policy, ToolCall, as_written, named_paths
 from optio_agents.permissions.mentions import absolute, mentioned, plainly
 
@@ -141,3 +142,20 @@ def test_a_path_into_the_session_is_found_wherever_in_a_word_it_begins(text: str
 @pytest.mark.parametrize("path", ["", "~", "~/x", " x", "x ", "a\nb", "a\x00b", "a\u202eb", "a\u00a0b"])
 def test_a_path_that_a_program_may_take_for_another_is_none(path: str) -> None:
     assert absolute(path, CWD) is None
+
+
+def test_a_rule_for_a_working_directory_is_for_no_other_and_allows_nothing_where_that_is_not_known() -> None:
+    rules = 'version = 1\n[[rule]]\ncommand = "make"\ncwd = ["/srv/*", "!/srv/live"]\ndecision = "{}"\n'
+    allows, denies = Policy.loads(rules.format("allow")), Policy.loads(rules.format("deny"))
+
+    def said(policy: Policy, leads_to: str | None) -> str:
+        make = ToolCall("Bash", {"command": "make"}, "/home/user/link", TASKDIR)
+        return policy.decide(make, {**as_written(make), "/home/user/link": leads_to}).verdict
+
+    assert [said(allows, each) for each in ("/srv/app", "/srv/live", "/srv/app/x", "/srv", None)] == [
+        "allow", "ask", "ask", "ask", "ask",
+    ]  # fmt: skip
+    assert [said(denies, each) for each in ("/srv/app", "/srv/live", None)] == ["deny", "ask", "deny"]
+    for pattern in ("src", "{cwd}", "**", "."):
+        with pytest.raises(PolicyError, match=r"it is what .cwd. stands for"):
+            Policy.loads(rules.format("allow").replace("/srv/*", pattern))

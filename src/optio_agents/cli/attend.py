@@ -15,6 +15,7 @@ from optio_host.lines import Line
 from ..events import SessionEnded
 from ..history import follow_pages
 from ..journal import OutcomeDocument, Store
+from ..patient_store import PatientStore
 from ..session import OUTPUT_STREAMS, OutputStream, Session
 from .asking import Asking
 from .attendance import Attendance
@@ -55,6 +56,7 @@ async def attend(
         verbose: show the program's output, too.
         signals_cancel: Ctrl-C ends the session; else it only ends the watching. A closed terminal never ends it.
     """
+    store = PatientStore(store)
     record = (await store.snapshot(session)).record
     typing = None if json or record.conversation is None else keyboard()
     audience = Audience(choose_view(record.created, json=json, verbose=verbose, asks=typing is not None))

@@ -6,12 +6,10 @@ from typing import Never
 
 import click
 
-from ..conversation.contract import PermissionRequest
-from ..conversation.judging import call_of
-from ..conversation.questions import tool_of
+from ..conversation.judging import asked_of
 from ..errors import PolicyError
-from ..journal import Question, SessionRecord, Snapshot, Store
-from ..permissions import Policy, ToolCall, as_written
+from ..journal import Snapshot, Store
+from ..permissions import Policy, ToolCall
 from ..permissions.case import failures
 from ..permissions.decision import Decision
 from ..permissions.policy import BUILT_IN
@@ -93,8 +91,8 @@ def check(file: str, as_json: bool) -> None:
 def try_(file: str, session: str, as_json: bool, store_url: str | None) -> None:
     """Say what a policy would have allowed, asked and denied of what the agent of a session has asked.
 
-    Nothing is answered, and no host is dialled: symbolic links on the host are not followed here, as they are when the
-    policy decides.
+    Nothing is answered, and no host is dialled: paths lead where they led when the policy of the session decided, and
+    as they are written where it had none.
 
     \b
     Examples:
@@ -109,8 +107,8 @@ def try_(file: str, session: str, as_json: bool, store_url: str | None) -> None:
     snapshot = carry_out(look, store_url)
     counts: Counter[str] = Counter()
     for question in snapshot.questions:
-        call = _call(snapshot.record, question)
-        decision = policy.decide(call, as_written(call))
+        call, leads_to = asked_of(snapshot.record, question)
+        decision = policy.decide(call, leads_to)
         counts[decision.verdict] += 1
         said = question.answer.get("behavior") if question.answer else None
         answered = said if isinstance(said, str) else None
@@ -140,11 +138,6 @@ def _leave(file: str, error: PolicyError, as_json: bool) -> Never:
         for line in str(error).split("\n"):
             click.echo(visible(line), err=True)
     sys.exit(2)
-
-
-def _call(record: SessionRecord, question: Question) -> ToolCall:
-    tool, tool_input = tool_of(question)
-    return call_of(record, PermissionRequest(tool, dict(tool_input), dict(question.data)))
 
 
 def _call_in_words(call: ToolCall) -> str:

@@ -7,6 +7,7 @@ it leaves. So whoever adopts the session goes on in the middle of a turn, and an
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,34 +19,40 @@ from optio_host.job import Job, JobHost
 from optio_host.job_errors import JobGone
 
 from ..errors import AgentFailed, AgentRefused, AgentSilent, JournalError
+from ..extensions.given import Extensions
 from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
-from ..permissions import Policy
 from .contract import (
     ConversationClosed,
     EventHandler,
     MessageHandler,
     PermissionDecision,
     PermissionHandler,
+    PermissionRequest,
     Unsubscribe,
 )
 from .deciding import Deciding
-from .dialogue import Heard
+from .dialogue import NOTHING, Heard
 from .events import TurnEnded
 from .exchange import CONTROL_PATIENCE, STDOUT, Exchange
-from .judging import Judging
 from .listening import Output, listen
-from .messages import JsonMap, Overlong, Unparsed
+from .messages import HookAsked, JsonMap, McpAsked, Overlong, Unparsed
 from .parse import LINE_LIMIT, message_of
 from .questions import Settled, TooLate
+from .serving import Serving
 from .subscribers import CutOff, Subscribers, Subscription
+
+if TYPE_CHECKING:
+    from .judging import Judging
 
 LONGEST_SEND = 1024 * 1024
 """Characters that can be said at once."""
 
 DRIVER = "the driver"
 """Who says what a program says through `send` and `ask`, as the journal has it."""
+
+_WITHOUT_JSON = (FileReset, Unparsed, Overlong)
 
 
 class ClaudeCodeConversation:
@@ -57,6 +64,7 @@ class ClaudeCodeConversation:
         writer: the journal.
         snapshot: the journal as it was when the lease was acquired.
         unattended: called with each question that no handler is there for.
+        extensions: the hooks and tools that this driver has.
         clock: time, for tests.
 
     Attributes:
@@ -71,6 +79,7 @@ class ClaudeCodeConversation:
         writer: JournalWriter,
         snapshot: Snapshot,
         unattended: Callable[[Question], None],
+        extensions: Extensions,
         clock: Clock,
     ) -> None:
         self.closing = anyio.Event()
@@ -87,24 +96,33 @@ class ClaudeCodeConversation:
         self._deciding = Deciding(lambda: self._waiting_for("person"), questions.request, self.answer)
         assert writer.record.conversation is not None
         policy = writer.record.conversation.policy
-        self._judging: Judging | None = None
-        if policy:
-            self._judging = Judging(
-                Policy.loads(policy),
-                host,
-                writer.record,
-                lambda: self._waiting_for("policy"),
-                questions.request,
-                self.answer,
-                self._leave_to_person,
-                clock,
-            )
+        self._judging = self._judge_by(policy) if policy else None
+        self._serving = Serving(
+            extensions, self._exchange.calls, writer, self._read_again, self._exchange.answer_call, self._denial, clock
+        )
         self._scope = anyio.CancelScope()
         self._failure: JournalError | HostError | AgentFailed | AgentSilent | None = None
         self.ended = anyio.Event()
         outcome = writer.record.outcome
         if outcome is not None and outcome.outcome == "closed":
             self.closing.set()  # the driver before this one died while it ended the conversation
+
+    def _judge_by(self, policy: str) -> "Judging":
+        # Loaded here: a megabyte, which most conversations do without.
+        from ..permissions import Policy
+        from .judging import Judging
+
+        return Judging(
+            Policy.loads(policy),
+            self._host,
+            self._writer.record,
+            lambda: self._waiting_for("policy"),
+            self._exchange.questions.request,
+            self._note_paths,
+            self.answer,
+            self._leave_to_person,
+            self._clock,
+        )
 
     @property
     def closed(self) -> bool:
@@ -304,6 +322,7 @@ class ClaudeCodeConversation:
                 self._deciding.run,
                 self._exchange.keep_deadlines,
                 self._exchange.remind_once,
+                self._serving.run,
                 self._keep_handler_up_to_date,
             ):
                 tasks.start_soon(self._guarded, task)
@@ -330,14 +349,18 @@ class ClaudeCodeConversation:
         while True:
             await self._exchange.changed()
             self._deciding.changed()
+            self._serving.changed()
             if self._judging is not None:
                 self._judging.changed()
 
     async def _hear(self, outputs: list[Output]) -> None:
         each_heard = await self._exchange.hear(outputs)
+        something: list[Heard] = []
         for output, heard in zip(outputs, each_heard, strict=True):
             self._publish(output, heard)
-        for question in (question for heard in each_heard for question in heard.questions):
+            if heard is not NOTHING:
+                something.append(heard)
+        for question in (question for heard in something for question in heard.questions):
             unattended = question.waits_for == "person" and not self._deciding.attended
             if question.status == "open" and unattended:
                 self._unattended(question)
@@ -345,16 +368,35 @@ class ClaudeCodeConversation:
     def _waiting_for(self, who: str) -> tuple[Question, ...]:
         return tuple(each for each in self._exchange.questions.open if each.waits_for == who)
 
+    def _note_paths(self, question: Question, paths: Mapping[str, str | None]) -> None:
+        redact = self._writer.redact
+        self._exchange.questions.note_paths(
+            question.id, {redact(path): None if to is None else redact(to) for path, to in paths.items()}
+        )
+
     async def _leave_to_person(self, question: Question) -> None:
         if await self._exchange.leave_to_person(question.id) and not self._deciding.attended:
             self._unattended(question)
 
+    async def _read_again(self, place: Cursor) -> HookAsked | McpAsked | None:
+        """What the agent has said at a place of its output, to another driver."""
+        with suppress(HostError):
+            async with aclosing(self._host.follow(self._job.stdout_path, place, limit=LINE_LIMIT)) as lines:
+                async for line, _ in lines:
+                    message = None if isinstance(line, FileReset) else message_of(line)
+                    return message if isinstance(message, HookAsked | McpAsked) else None
+        return None
+
+    async def _denial(self, request: PermissionRequest) -> str | None:
+        return None if self._judging is None else await self._judging.denial(request)
+
     def _publish(self, output: Output, heard: Heard) -> None:
-        if isinstance(output.message, FileReset | Unparsed | Overlong):
+        message, size, cursor = output
+        if isinstance(message, _WITHOUT_JSON):
             return
-        raw = output.message.raw
+        raw = message.raw
         assert isinstance(raw, dict)
-        self._messages.publish(raw, output.size, output.cursor)
+        self._messages.publish(raw, size, cursor)
         for event in heard.events:
             if isinstance(event, TurnEnded) and not event.is_error:
                 self._texts.publish(event.text, len(event.text), output.cursor)

@@ -1,14 +1,17 @@
 """What each message of the agent means for its session: events, questions, turns, and what must be said back. Pure."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from optio_host.cursor import START, Cursor
 from optio_host.lines import HEAD_BYTES
 
-from ..journal.documents import Question
+from ..journal.documents import HookDocument, Question, ToolDocument
 from ..redaction import redacted_json
+from .calls import Calls
 from .compose import answer_line, refusal_line
 from .control import Answered, Control
 from .events import (
@@ -19,17 +22,25 @@ from .events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
     ConversationEvent,
+    HookCalled,
+    HookFailed,
     QuestionAsked,
     QuestionWithdrawn,
+    ToolCalled,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
     TurnEnded,
     TurnStarted,
 )
+from .hook_calls import answer_of, default_of, word_of
+from .mcp import answer_at_once, call_in, cancelled_in
 from .messages import (
     Fed,
+    HookAsked,
+    McpAsked,
     Message,
     OtherBlock,
     Overlong,
@@ -62,7 +73,14 @@ KEPT_TEXT = 64 * 1024
 KEPT_RESULT = 4 * 1024
 """Characters of what a tool gave back that do."""
 
+_CALLBACK = re.compile(rb'"subtype": ?"hook_callback", ?"callback_id": ?"([!#-\[\]-~]{1,64})"')
+
+SERVER_VERSION = "1"
+"""Version of the MCP server that a driver is, as the agent is told."""
+
 TURN_ENDED = "the turn that it was asked in has ended"
+WITHDRAWN = "the agent has withdrawn it"
+AGENT_ENDED = "the agent has ended"
 TOOL_RETURNED = "the agent has decided on the tool by itself"
 
 
@@ -85,6 +103,10 @@ class Heard:
     answered: Answered | None = None
 
 
+NOTHING = Heard()
+"""What a piece of a word comes to: the same for all of them, and nobody adds to it."""
+
+
 class Dialogue:
     """One conversation, as far as it has been heard.
 
@@ -92,20 +114,40 @@ class Dialogue:
         turns: what was sent and has no answer.
         questions: what the agent has asked.
         redact: takes the secrets out of what is stored.
-
-    Attributes:
         agent_session: the agent's own id of it; "" before the first turn.
+        calls: the hooks and tools that it has called; None: none.
+        hooks: what it may call.
+        tools: what it may call.
     """
 
-    def __init__(self, turns: Turns, questions: Questions, redact: Callable[[str], str], agent_session: str) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        questions: Questions,
+        redact: Callable[[str], str],
+        agent_session: str,
+        *,
+        calls: Calls | None = None,
+        hooks: Sequence[HookDocument] = (),
+        tools: Sequence[ToolDocument] = (),
+    ) -> None:
         self.turns = turns
         self.questions = questions
+        self.calls = calls or Calls()
         self.control = Control()
         self.agent_session = agent_session
         self._redact = redact
+        self._hooks = {each.name: each for each in hooks}
+        self._tools = tools
 
-    def hear(self, message: Message, now: float) -> Heard:
-        """What a message comes to; `now` in seconds since the epoch."""
+    def hear(self, message: Message, now: float, place: Cursor = START) -> Heard:
+        """What a message comes to.
+
+        Parameters:
+            message: it.
+            now: seconds since the epoch.
+            place: where in the agent's output it begins.
+        """
         heard = Heard()
         match message:
             case Partial() | SystemNote():
@@ -126,10 +168,15 @@ class Dialogue:
                 self._move(heard, self.turns.take(message))
             case ToolAsked():
                 self._ask(heard, message, now)
+            case HookAsked():
+                self._take_hook(heard, message, now, place)
+            case McpAsked():
+                self._take_mcp(heard, message, now, place)
             case Requested(request, subtype):
                 heard.lines.append(refusal_line(request, f"this client does not support {subtype or 'this request'}"))
             case RequestWithdrawn(request):
-                self._withdraw(heard, request, "the agent has withdrawn it", now)
+                self._withdraw(heard, request, WITHDRAWN, now)
+                self._withdraw_call(heard, request, WITHDRAWN)
             case Response():
                 heard.answered = self.control.take(message)
             case Retrying(attempt, attempts, delay, status, error):
@@ -144,9 +191,10 @@ class Dialogue:
                     AgentUnparsed(f"{kind}: {problem}" if kind else problem, text[:HEAD_BYTES], len(text))
                 )
             case Unparsed(line, problem, request_id):
-                _unreadable(heard, AgentUnparsed(problem, _head(line), len(line)), request_id)
+                self._take_unreadable(heard, AgentUnparsed(problem, _head(line), len(line)), line, request_id)
             case Overlong(size, head, request_id):
-                _unreadable(heard, AgentUnparsed("longer than what is read whole", _head(head), size), request_id)
+                too_long = AgentUnparsed("longer than what is read whole", _head(head), size)
+                self._take_unreadable(heard, too_long, head, request_id)
             case _:
                 assert_never(message)
         return heard
@@ -155,7 +203,9 @@ class Dialogue:
         """The agent has ended: what it has not answered it will not, and what it asked needs no answer."""
         heard = Heard()
         for question in self.questions.open:
-            self._withdraw(heard, question.id, "the agent has ended", now)
+            self._withdraw(heard, question.id, AGENT_ENDED, now)
+        for call in self.calls.open:
+            self._withdraw_call(heard, call.id, AGENT_ENDED)
         self._move(heard, self.turns.end())
         return heard
 
@@ -170,6 +220,60 @@ class Dialogue:
             heard.events.append(QuestionAsked(question.id, question.kind, asked.tool_name, stored))
         elif len(self.questions.open) >= OPEN_LIMIT:
             heard.lines.append(refusal_line(asked.request, f"{OPEN_LIMIT} questions are open already"))
+
+    def _take_hook(self, heard: Heard, asked: HookAsked, now: float, place: Cursor) -> None:
+        hook = self._hooks.get(asked.callback)
+        if self.calls.is_known(asked.request):
+            return  # its output was read again
+        if hook is None:
+            heard.lines.append(refusal_line(asked.request, f"there is no hook {asked.callback}"))
+            return
+        if self.calls.full:
+            self._answer_for_hook(heard, hook, asked.request, "too many calls are open")
+            return
+        self.calls.take(asked, "hook", hook.name, place, now)
+        tool, use = asked.input.get("tool_name"), asked.input.get("tool_use_id")
+        about = (tool if isinstance(tool, str) else "", use if isinstance(use, str) else "")
+        heard.events.append(HookCalled(asked.request, hook.name, hook.event, *about))
+
+    def _answer_for_hook(self, heard: Heard, hook: HookDocument, request: str, problem: str) -> None:
+        decision = default_of(hook.event, hook.name, problem)
+        heard.events.append(HookFailed(request, hook.name, problem, word_of(decision)[0]))
+        heard.lines.append(answer_line(request, answer_of(decision)))
+
+    def _take_unreadable(self, heard: Heard, event: AgentUnparsed, head: bytes, request: str | None) -> None:
+        heard.events.append(event)
+        if request is None:
+            return
+        found = _CALLBACK.search(head)
+        hook = self._hooks.get(found[1].decode("ascii")) if found else None
+        if hook is None:
+            heard.lines.append(refusal_line(request, f"the request cannot be read: {event.problem}"))
+        else:  # a refusal would count as no objection
+            self._answer_for_hook(heard, hook, request, event.problem)
+
+    def _take_mcp(self, heard: Heard, asked: McpAsked, now: float, place: Cursor) -> None:
+        if self.calls.is_known(asked.request):
+            return  # its output was read again
+        call, cancelled = call_in(asked, self._tools), cancelled_in(asked)
+        if not any(each.server == asked.server for each in self._tools):
+            heard.lines.append(refusal_line(asked.request, f"there is no server {asked.server}"))
+        elif call is None:
+            if cancelled is not None and (over := self.calls.of_rpc(asked.server, cancelled.rpc)):
+                self._withdraw_call(heard, over, WITHDRAWN)
+            heard.lines.append(answer_at_once(asked, self._tools, SERVER_VERSION))
+        elif self.calls.full:
+            heard.lines.append(refusal_line(asked.request, "too many tools are called at once"))
+        else:
+            name = f"mcp__{call.tool.server}__{call.tool.name}"
+            self.calls.take(asked, "tool", name, place, now, call.rpc)
+            arguments = redacted_json(self._redact, call.arguments)
+            assert isinstance(arguments, dict)
+            heard.events.append(ToolCalled(asked.request, name, arguments, call.use))
+
+    def _withdraw_call(self, heard: Heard, call_id: str, reason: str) -> None:
+        if self.calls.close(call_id):
+            heard.events.append(CallWithdrawn(call_id, reason))
 
     def _withdraw_those_of_the_turn(self, heard: Heard, now: float) -> None:
         for question in self.questions.open:
@@ -223,12 +327,6 @@ def _said(message: Spoke | Fed) -> list[ConversationEvent]:
             case _:
                 assert_never(block)
     return events
-
-
-def _unreadable(heard: Heard, event: AgentUnparsed, request_id: str | None) -> None:
-    heard.events.append(event)
-    if request_id is not None:
-        heard.lines.append(refusal_line(request_id, f"the request cannot be read: {event.problem}"))
 
 
 def _ended(sends: tuple[str, ...], result: TurnResult) -> TurnEnded:

@@ -6,7 +6,7 @@ keeps the object it was made from in `raw`: what is not understood is passed on,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 JsonMap = Mapping[str, object]
 """A JSON object as it was decoded."""
@@ -101,9 +101,11 @@ class Fed:
     raw: JsonMap
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """stream_event: a piece of what will come whole as `Spoke`. Kind "other" has no text of its own."""
+class Partial(NamedTuple):
+    """stream_event: a piece of what will come whole as `Spoke`. Kind "other" has no text of its own.
+
+    A tuple, as nineteen of twenty messages are one: it is made in half the time.
+    """
 
     kind: Literal["text", "thinking", "input", "other"]
     text: str
@@ -233,6 +235,40 @@ class ToolAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class HookAsked:
+    """control_request/hook_callback: what has a hook of ours to say? It waits for the answer.
+
+    Attributes:
+        request: id to answer with.
+        callback: which hook, by the id that it was registered with.
+        input: what it is told.
+        raw: the whole request.
+    """
+
+    request: str
+    callback: str
+    input: JsonMap
+    raw: JsonMap
+
+
+@dataclass(frozen=True, slots=True)
+class McpAsked:
+    """control_request/mcp_message: JSON-RPC for an MCP server of ours. It waits for an answer, to a notification too.
+
+    Attributes:
+        request: id to answer with.
+        server: name of the server.
+        message: what it is told.
+        raw: the whole request.
+    """
+
+    request: str
+    server: str
+    message: JsonMap
+    raw: JsonMap
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """control_request of any other kind: it waits for an answer all the same."""
 
@@ -310,6 +346,8 @@ Message = (
     | TaskMoved
     | SystemNote
     | ToolAsked
+    | HookAsked
+    | McpAsked
     | Requested
     | RequestWithdrawn
     | Response

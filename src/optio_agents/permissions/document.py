@@ -42,6 +42,7 @@ class RuleTable(_Table):
     host: Patterns | None = None
     agent: Patterns | None = None
     subagent: Patterns | None = None
+    cwd: Patterns | None = None
 
 
 class CaseTable(_Table):
@@ -155,6 +156,7 @@ class _Reader:
             host=parsed("host", table.host, _name),
             agent=parsed("agent", table.agent, _name),
             subagent=parsed("subagent", table.subagent, _name),
+            cwd=parsed("cwd", table.cwd, _directory),
         )
 
     def case(self, number: int, table: CaseTable) -> Case:
@@ -206,6 +208,13 @@ def _name(glob: str) -> str:
     if not glob:
         raise ValueError("it is empty")
     return glob
+
+
+def _directory(text: str) -> PathPattern:
+    pattern = PathPattern.parse(text)
+    if pattern.place == "cwd":
+        raise ValueError(f"{text!r}: it is what {{cwd}} stands for, and begins with /, {{taskdir}}/ or **/")
+    return pattern
 
 
 def _said(message: str) -> str:

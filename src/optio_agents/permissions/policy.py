@@ -61,11 +61,11 @@ class Policy:
             resolved: for each of `named_paths(call)`, where it leads on the host: absolute, no symbolic link in it.
                 What is missing or None could not be resolved, and is never allowed as a path.
         """
-        about: dict[tuple[str, bool, int, int], tuple[Rule, ...]] = {}
+        about: dict[tuple[str, bool, int, int, str | None], tuple[Rule, ...]] = {}
         judged: list[Judged] = []
         for part in parts_of(call, resolved):
             # A command may name a thousand paths, and its words are the same each time.
-            key = (part.tool, part.appends, id(part.words), id(part.opened_for))
+            key = (part.tool, part.appends, id(part.words), id(part.opened_for), part.places.cwd)
             if key not in about:
                 about[key] = tuple(each for each in reversed(self.rules) if each.is_about(part, call))
             found = _judged(part, next((each for each in about[key] if each.path_matches(part)), None))

@@ -73,6 +73,7 @@ class Rule:
         line: where it begins in the file; None: not known.
         origin: which file, if it is not the one that was asked for.
         tool, path, command, host, agent, subagent: what it is about.
+        cwd: the directory that the agent works in.
         to: where the last word of the command leads, and `path` is about the others; None: `path` is about all.
         options: the options that the command may have; None: any.
     """
@@ -90,6 +91,7 @@ class Rule:
     host: OneOf[str] | None = None
     agent: OneOf[str] | None = None
     subagent: OneOf[str] | None = None
+    cwd: OneOf[PathPattern] | None = None
 
     def __str__(self) -> str:
         at = f" (line {self.line})" if self.line else ""
@@ -102,6 +104,7 @@ class Rule:
             and _named(self.host, call.host)
             and _named(self.agent, call.agent)
             and _named(self.subagent, call.subagent)
+            and self._cwd_matches(part)
             and self._command_matches(part)
             and (self.to is None or (part.words is not None and _ends_in_a_path(part.words)))
         )
@@ -126,6 +129,14 @@ class Rule:
         kinds = (part.tool, APPEND)
         meant, kept = OneOf(self.tool.those), OneOf((), self.tool.but)
         return any(_named(meant, each) for each in kinds) and all(_named(kept, each) for each in kinds)
+
+    def _cwd_matches(self, part: Part) -> bool:
+        cwd = part.places.cwd
+        if self.cwd is None:
+            return True
+        if cwd is None:  # nobody knows where that is
+            return self.decision != "allow"
+        return self.cwd.matches(lambda pattern: pattern.matches(cwd, part.places))
 
     def _command_matches(self, part: Part) -> bool:
         words = part.words

@@ -1,17 +1,22 @@
 """What tests of hooks and permission handlers need: an agent without a model."""
 
+from ..replay.recorded_turn import NotReplayable as NotReplayable
 from .agent import Decided as Decided
 from .agent import FakeAgent as FakeAgent
-from .recorded_turn import NotReplayable as NotReplayable
+from .agent import Hooked as Hooked
 from .recording import Recording as Recording
 from .retelling import Difference as Difference
 from .steps import Appends as Appends
 from .steps import Asks as Asks
 from .steps import AsksAbout as AsksAbout
 from .steps import AtOnce as AtOnce
+from .steps import AwaitsAnswer as AwaitsAnswer
 from .steps import AwaitsDecision as AwaitsDecision
 from .steps import AwaitsInterrupt as AwaitsInterrupt
 from .steps import BeginsTurn as BeginsTurn
+from .steps import CallsHook as CallsHook
+from .steps import CallsHooks as CallsHooks
+from .steps import CallsOffered as CallsOffered
 from .steps import CallsTool as CallsTool
 from .steps import Delivers as Delivers
 from .steps import EndsTurn as EndsTurn

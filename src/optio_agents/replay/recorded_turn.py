@@ -3,22 +3,24 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation.events import QuestionAnswered, QuestionWithdrawn, ToolReturned, TurnEnded
+from ..conversation.events import CallWithdrawn, QuestionAnswered, QuestionWithdrawn, ToolReturned, TurnEnded
 from ..errors import AgentsError
-from ..events import SessionEvent
+from ..events import NO_ORIGIN, Origin, SessionEvent
 
 
 class NotReplayable(AgentsError):
-    """A file is no exported session, or it is of one that a `FakeAgent` cannot do again."""
+    """A file is no exported session, or it is of one that cannot be done again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of the recording: its number, who said it, and what was said."""
+    """An event of the recording: its number, who said it, what was said, its id, and where it comes from."""
 
     seq: int
     source: str
     event: SessionEvent
+    event_id: str = ""
+    origin: Origin = NO_ORIGIN
 
     def refused(self, reason: str) -> NotReplayable:
         """What to raise when this cannot be done again."""
@@ -79,6 +81,8 @@ class RecordedTurn:
         for at, happened in enumerate(self.events):
             match happened.event:
                 case QuestionWithdrawn(id=question) if not self._has_returned(question, at):
+                    return at
+                case CallWithdrawn():
                     return at
                 case QuestionAnswered(id=question) if question in self._questions and self._questions[question].stops:
                     return at
