@@ -11,7 +11,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -34,7 +34,7 @@ import os
 log = open(os.environ["OPTIO_LOG"], "ab")
 if "{what}" == "output":
     for _ in range(1024):
-        os.write(1, (b"x" * 1023 + b"\\n") * 1024)
+        os.write(1, (b"x" * 65_535 + b"\\n") * 16)
 if "{what}" == "line":
     log.write(b"STATUS: " + b"x" * 100_000_000 + b"\\n")
 if "{what}" == "events":
@@ -65,7 +65,7 @@ async def event(store: Store, session: str, kind: str, words: str = "", *, since
             change = await store.news(session, change)
 
 
-async def noticed() -> list[str]:
+async def noticed() -> AsyncIterator[str]:
     """How soon a black hole is noticed, and how soon the next line comes when it is none any more."""
     missed, back = [], []
     async with world() as here, open_store(here.store) as store:
@@ -82,10 +82,8 @@ async def noticed() -> list[str]:
             await event(store, session, "status", since=began)
             back.append(time.time() - began)
         await here.optio("cancel", session)
-    return [
-        f"a black hole was noticed after {said(missed)} s (5 times, defaults)",
-        f"the next line came {said(back)} s after the link was back (5 times)",
-    ]
+    yield f"a black hole was noticed after {said(missed)} s (5 times, defaults)"
+    yield f"the next line came {said(back)} s after the link was back (5 times)"
 
 
 def said(times: list[float]) -> str:
@@ -101,19 +99,18 @@ def peak(pid: int) -> int:
     return next((int(each.split()[1]) for each in lines if each.startswith("VmHWM:")), 0)
 
 
-async def memory() -> list[str]:
+async def memory() -> AsyncIterator[str]:
     """How much more than when it has nothing to do a driver takes that somebody watches with -v."""
     async with world(small=False) as here:
         idle = await most(here, "nothing")
-        found = [f"a driver over ssh with nothing to do takes {idle / MIB:.0f} MiB"]
+        yield f"a driver over ssh with nothing to do takes {idle / MIB:.0f} MiB"
         for what, words in {
             "output": "1 GiB of output, shown",
             "line": "a line of 100 MB in the log",
             "events": "200,000 events and a reader that never reads",
         }.items():
             taken = await most(here, what)
-            found.append(f"{words}: {(taken - idle) / MIB:.0f} MiB more")
-        return found
+            yield f"{words}: {(taken - idle) / MIB:.0f} MiB more"
 
 
 async def most(here: World, what: str) -> int:
@@ -150,7 +147,7 @@ async def until_async(holds: Callable[[], Awaitable[bool]], seconds: float) -> N
             await anyio.sleep(0.05)
 
 
-async def owners() -> list[str]:
+async def owners() -> AsyncIterator[str]:
     """Eight drivers want one session for a minute, while those who have it are paused and killed."""
     async with world() as here, open_store(here.store) as store:
         session = await start(here, "sh", "-c", COUNTS.format(count=100_000), place="here")
@@ -187,10 +184,15 @@ async def owners() -> list[str]:
         texts = [each.data["message"] for each in events if each.type == "status"]
         broken = [generation for generation, pids in writers.items() if len(pids) > 1]
         in_order = texts == [f"line {number}." for number in range(1, len(texts) + 1)]
-        return [
+        yield (
             f"8 drivers of one session, {killed} killed and {paused} paused: {len(writers)} generations that wrote, "
             f"{len(broken)} of them with more than one writer; lines {'once and in order' if in_order else 'NOT so'}"
-        ]
+        )
+
+
+async def show(lines: AsyncIterator[str]) -> None:
+    async for line in lines:
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -198,8 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", metavar="|".join(known), help="which; all if none is named")
     for name in parser.parse_args().what or known:
-        for line in anyio.run(known[name]):
-            print(f"{name}: {line}", flush=True)
+        anyio.run(show, known[name]())
 
 
 if __name__ == "__main__":

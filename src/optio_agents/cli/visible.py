@@ -4,19 +4,23 @@ r"""What a program says, made safe to show: nothing in it can move the cursor, c
 'fine\\x1b[2J \\u202egnp.exe'
 """
 
+import re
 import unicodedata
 
 # Marks that make text read in another order than it stands in (Unicode Annex 9), and other invisible format marks, are
 # category Cf; controls are Cc, line and paragraph separators Zl and Zp, halves of surrogate pairs Cs.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_DOUBTFUL = re.compile("[^ -~]")
 
 
 def visible(text: str) -> str:
     """The text with every control character and invisible mark written as an escape; a tab becomes a blank."""
-    return "".join(_shown(each) for each in text)
+    # Python's own notion of printable text leaves out more than is hidden here, and never less.
+    return text if text.isprintable() else _DOUBTFUL.sub(_shown, text)
 
 
-def _shown(character: str) -> str:
+def _shown(found: re.Match[str]) -> str:
+    character = found[0]
     if character == "\t":
         return " "
     if unicodedata.category(character) not in _HIDDEN:
