@@ -4,17 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench-host bench-conversation recordings clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak bench-store clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
 	@echo "make test    every test that Python packages allow"
 	@echo "make check   format, lint, types, and the direction of imports"
 	@echo "make format  rewrite the code the way 'make check' wants it"
+	@echo "make bench   every figure of speed and cost beside what people use otherwise, measured here: docs/figures.md"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
+	@echo "make bench-store  what a journal costs on both stores, measured here"
 	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make recordings  record the sessions that replay in the tests anew, with the real Claude Code"
+	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -24,9 +27,10 @@ $(VENV)/made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/has-%: $(VENV)/made pyproject.toml
+# In one command with ours, since the optio-host of the index would put another package optio_host in its place.
+$(VENV)/has-%: $(VENV)/made pyproject.toml packaging/optio-host/pyproject.toml
 	@echo "installing optio-agents[$*] into $(VENV)"
-	@$(INSTALL) --editable '.[$*]'
+	@$(INSTALL) --editable '.[$*]' --editable packaging/optio-host
 	@touch $@
 
 demo: $(VENV)/has-demo
@@ -52,6 +56,10 @@ format: $(VENV)/has-check
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# Some ten minutes. BENCH="adopt help" measures some rows, and saves nothing.
+bench: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/bench.py $(or $(BENCH),--json docs/figures.json --markdown docs/figures.md)
+
 # BENCH="put get --json figures.json" chooses rows and says where to save them.
 bench-host: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/hosts.py $(BENCH)
@@ -59,11 +67,21 @@ bench-host: $(VENV)/has-bench
 bench-conversation: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/conversation.py $(BENCH)
 
+bench-store: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/store.py $(BENCH)
+
 picture: $(VENV)/has-demo $(VENV)/has-bench
 	@$(BIN)/python benchmarks/survival.py docs/survival.png
 
 recordings: $(VENV)/has-test
 	@cd tests/agents && PYTHONPATH=.. ../../$(BIN)/python record_sessions.py
+
+# SEED= begins with that episode, PLAN= runs one that a failed run has printed, STORE= is the URL of another store;
+# SOAK="--keep" leaves what is to be looked at.
+MINUTES ?= 10
+soak: $(VENV)/has-test
+	@$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') \
+	  $(if $(PLAN),--episodes 1 --plan '$(PLAN)') $(SOAK)
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,8 +6,6 @@ Both sides talk with the same scripted agent, which says the same lines, by turn
 Ours is a session on this machine with its journal in a SQLite file. See README.md beside this file.
 """
 
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from typing import Any
 
 import published
 from command_line import main
+from own_process import in_its_own_process
 from said_lines import MIX, write_lines
 from table import AtMost, Row, TimesAsMuch, percentile
 
@@ -102,23 +101,16 @@ def _agent(lines: int) -> Iterator[str]:
 
 def _ours(agent: str, task: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=Path(agent).parent) as directory:
-        run = Path(directory, "run")
-        return _run(sys.executable, "conversation_ours.py", {**task, "program": agent, "directory": str(run)})
+        task = {**task, "program": agent, "directory": str(Path(directory, "run"))}
+        return in_its_own_process(sys.executable, "conversation_ours.py", task)
 
 
 def _peer(agent: str, task: dict[str, Any]) -> dict[str, Any]:
-    return _run(published.python(published.CLAUDE), "conversation_peer.py", {**task, "program": agent})
+    return in_its_own_process(published.python(published.CLAUDE), "conversation_peer.py", {**task, "program": agent})
 
 
-def _run(python: str, script: str, task: dict[str, Any]) -> dict[str, Any]:
-    command = [python, str(HERE / script), json.dumps(task)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    lines = ran.stdout.splitlines()
-    if not lines:
-        raise RuntimeError(f"{script}: exit {ran.returncode}: {ran.stderr[-2000:]}")
-    measured: dict[str, Any] = json.loads(lines[-1])
-    return measured
+ROWS = {"stream": stream, "stuck": stuck}
 
 
 if __name__ == "__main__":
-    main("Speed and cost of a conversation beside claude-agent-sdk.", {"stream": stream, "stuck": stuck})
+    main("Speed and cost of a conversation beside claude-agent-sdk.", ROWS)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 HOST = "optio-host==0.2.7"
 CLAUDE = "claude-agent-sdk==0.2.187"
+AGENTS = "optio-agents==0.3.0"
+AIOSQLITE = "aiosqlite==0.22.1"
 
 
 def python(package: str) -> str:
@@ -20,3 +22,9 @@ def python(package: str) -> str:
         subprocess.run(install, check=True, capture_output=True)
         installed.touch()
     return str(directory / "bin/python")
+
+
+def packages(package: str) -> str:
+    """Where that environment has what is installed in it, for a peer that has to run in the same process."""
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return subprocess.run([python(package), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()

@@ -12,6 +12,8 @@ from left_out import require
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 HOSTS = BENCHMARKS / "hosts.py"
 CONVERSATION = BENCHMARKS / "conversation.py"
+ALL = BENCHMARKS / "bench.py"
+STORE = BENCHMARKS / "store.py"
 
 
 def measured(script: Path, rows: list[str], file: Path) -> dict[str, dict[str, object]]:
@@ -46,6 +48,23 @@ def test_a_measurement_of_a_conversation_needs_no_peer_to_be_tried(tmp_path: Pat
     for row in rows.values():
         assert isinstance(row["ours"], float)
         assert row["peer"] is None
+
+
+def test_the_table_of_all_figures_is_saved_as_a_document_that_says_where_it_was_measured(tmp_path: Path) -> None:
+    document = tmp_path / "figures.md"
+    rows = measured(ALL, ["log", "adopt", "help", "--markdown", str(document)], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["lines/s", "s", "ms"]
+    said = document.read_text()
+    assert "- commit: " in said
+    assert "- load before: " in said
+    for what in rows:
+        assert f"\n| {what} | " in said
+
+
+def test_a_measurement_of_the_journal_covers_both_stores(tmp_path: Path) -> None:
+    rows = measured(STORE, ["appends", "commit"], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["appends/s", "appends/s", "ms", "ms"]
+    assert sum("MongoDB" in what for what in rows) == 1
 
 
 def test_the_picture_of_a_session_that_survives_is_drawn_and_no_line_is_lost(tmp_path: Path) -> None:

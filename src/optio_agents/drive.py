@@ -22,7 +22,7 @@ from optio_host.outcome import Lost, Outcome, describe, exit_code
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
 from .conversation.commands import carry_out
-from .errors import AgentFailed, AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreError
+from .errors import AgentFailed, AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreAway, StoreError
 from .events import Notice, Progress, SessionEnded, Stalled, StopRequested
 from .hooks import HookProgress
 from .intake import Intake
@@ -32,10 +32,14 @@ from .journal_writer import JournalWriter, Said
 from .link_notices import note_link
 from .notify import Notifier
 from .patience import until_reached
+from .patient_store import PatientStore
 from .replies import Replies
 from .stall import LOOK_EVERY, STALL_AFTER, Stillness, look_for_signs
 
 _log = logging.getLogger(__name__)
+
+OBEY_EVERY = 0.05
+"""Seconds between two looks into the inbox, at least. The first one after a quiet time is made at once."""
 
 GRACE = 10.0
 """Seconds that a program has to exit by itself after DONE or ERROR."""
@@ -260,8 +264,13 @@ class Drive:
             await self._clock.sleep(RENEW_EVERY)
             seams.reached("before renewal")
             try:
-                await self._writer.store.renew(self._writer.lease)
-                renewed = self._clock.monotonic()
+                with self._clock.move_on_after(RENEW_EVERY):
+                    await self._writer.store.renew(self._writer.lease)
+                    renewed = self._clock.monotonic()
+            except StoreAway:
+                # However long that lasts. Whoever takes over meanwhile is the owner on the host, too, which is looked
+                # at below; if nobody does, the lease is renewed when the store is back.
+                pass
             except StoreError:
                 # Others may hold the store for a while; as long as the lease is good, nobody else may take over.
                 if self._clock.monotonic() - renewed > LEASE_TTL:
@@ -288,11 +297,14 @@ class Drive:
 
     async def _obey(self) -> None:
         session = self._writer.lease.session
+        store = PatientStore(self._writer.store, self._clock)
         change = 0
         while True:
-            for command in await self._writer.store.inbox(session):
+            for command in await store.inbox(session):
                 await self._carry_out(command)
-            change = await self._writer.store.news(session, change)
+            # Each commit of our own is news, too: with a look after each, much of the work would be looking.
+            await self._clock.sleep(OBEY_EVERY)
+            change = await store.news(session, change)
 
     async def _carry_out(self, command: Command) -> None:
         seams.reached("command")

@@ -5,12 +5,12 @@ from contextlib import aclosing
 from typing import assert_never
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from optio_host.cursor import Cursor
 from optio_host.errors import HostError
 from optio_host.host import EndOfWriting, FileReset
 
+from .ahead import Ahead
 from .delivery import Announcement, Deliveries
 from .errors import JournalError, LogChannelLost
 from .events import (
@@ -42,8 +42,11 @@ from .protocol.events import (
 LOG = "log"
 """Name of the log's cursor in the journal."""
 
-BATCH = 256
+BATCH = 1024
 """Entries that are committed at once, at most; also how far the reader may be ahead."""
+
+BATCH_BYTES = 256 * 1024
+"""Bytes of them, at most; one entry may always come, however large."""
 
 
 class Intake:
@@ -70,23 +73,29 @@ class Intake:
 
     async def run(self, until: EndOfWriting) -> None:
         """Until the end of the log. Raises LogChannelLost, LeaseLost, StoreError."""
-        send, receive = anyio.create_memory_object_stream[LogEntry](BATCH)
+        ahead = Ahead[LogEntry](BATCH, BATCH_BYTES)
         failure: Exception | None = None  # raised outside of the group, which would wrap it
 
         async def read() -> None:
             nonlocal failure
             try:
-                async with send, aclosing(self._channel.entries(until=until)) as entries:
+                before = 0
+                async with aclosing(self._channel.entries(until=until)) as entries:
                     async for entry in entries:
-                        await send.send(entry)
+                        behind = before if entry.cursor is None else entry.cursor.offset
+                        if ahead.add(entry, max(0, behind - before)):
+                            await ahead.taken()
+                        before = behind
             except LogChannelLost as error:
                 failure = error
+            finally:
+                ahead.end()
 
-        async with send, receive, anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
             try:
-                async for entry in receive:
-                    await self._take([entry, *_at_hand(receive)])
+                while batch := await ahead.take():
+                    await self._take(batch)
             except (JournalError, HostError) as error:
                 failure = error
             tasks.cancel_scope.cancel()
@@ -122,17 +131,6 @@ class Intake:
         for each in said:
             if isinstance(each.event, Attention):
                 self._notifier.notify("attention", self._writer.redact(each.event.reason))
-
-
-def _at_hand(receive: MemoryObjectReceiveStream[LogEntry]) -> list[LogEntry]:
-    """What else can be committed together with an entry, without waiting for more."""
-    entries: list[LogEntry] = []
-    while len(entries) < BATCH:
-        try:
-            entries.append(receive.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            break
-    return entries
 
 
 def _event_of(entry: LogEntry) -> SessionEvent:

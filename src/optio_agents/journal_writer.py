@@ -9,9 +9,11 @@ from optio_host.clock import Clock
 from optio_host.cursor import Cursor
 
 from . import seams
+from .errors import JournalError
 from .events import NO_ORIGIN, Origin, SessionEvent, Source, event_data
 from .journal import (
     Batch,
+    Committed,
     Deliverable,
     Lease,
     NewEvent,
@@ -23,6 +25,7 @@ from .journal import (
     Snapshot,
     Store,
 )
+from .patience import until_reached
 from .redaction import Redactor, redacted_json
 
 
@@ -65,6 +68,7 @@ class JournalWriter:
         self.redact = redact
         self._clock = clock
         self._lock = anyio.Lock()
+        self._unsettled: tuple[Batch, SessionRecord | None] | None = None
 
     async def commit(
         self,
@@ -77,7 +81,7 @@ class JournalWriter:
         deliverables: Sequence[Deliverable] = (),
         receipts: Mapping[int, Receipt] | None = None,
     ) -> None:
-        """Write all of it, or nothing; once begun, it is carried through.
+        """Write all of it, or nothing; once begun, it is carried through. While the store is away, this waits.
 
         Parameters:
             said: what happened, in order.
@@ -92,6 +96,7 @@ class JournalWriter:
         Raises LeaseLost when another driver has taken over, StoreError when the store cannot be written.
         """
         async with self._lock:
+            await self._settle()
             changed = self._changed(record) if record else None
             batch = Batch(
                 after=self._last_seq,
@@ -105,11 +110,31 @@ class JournalWriter:
                 receipts=receipts or {},
             )
             seams.reached("before commit")
-            with anyio.CancelScope(shield=True):
-                committed = await self.store.commit(self.lease, batch)
+            self._unsettled = (batch, changed)
+            await self._settle()
             seams.reached("after commit")
-            self._last_seq = committed.last_seq
-            self.record = changed or self.record
+
+    async def _settle(self) -> None:
+        """See the last batch into the journal, if it is not known to be there: one that was given up may be, or not.
+
+        A store that is away says nothing about the lease. If another driver takes over meanwhile, the host knows.
+        """
+        if self._unsettled is None:
+            return
+        batch, changed = self._unsettled
+        try:
+            committed = await until_reached(lambda: self._write(batch), self._clock)
+        except JournalError:
+            self._unsettled = None  # nothing of it was written
+            raise
+        self._unsettled = None
+        self._last_seq = committed.last_seq
+        self.record = changed or self.record
+
+    async def _write(self, batch: Batch) -> Committed:
+        with anyio.CancelScope(shield=True):
+            committed = await self.store.commit(self.lease, batch)
+        return committed
 
     def _changed(self, fields: Mapping[str, object]) -> SessionRecord:
         changed = self.record.model_copy(update=dict(fields))

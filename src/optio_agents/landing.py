@@ -50,10 +50,14 @@ class Landing:
         directory: may be a symbolic link, and need not exist; it is created (0700) when the first deliverable comes.
         ours: what landed here before, as `ours` said it then: name to path. A path elsewhere than where the name would
             land is forgotten.
+        session: id of the session, of which one driver lands files at a time: what a driver that was killed had not
+            finished is removed when the next one lands something there. "": nothing is.
     """
 
-    def __init__(self, directory: str | Path, *, ours: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: str | Path, *, ours: Mapping[str, str] | None = None, session: str = "") -> None:
         self.directory = os.path.abspath(directory)
+        # Of one length, whatever the id is, so that it fits into every name.
+        self._writer = hashlib.sha256(session.encode()).hexdigest()[:12] if session else ""
         self._ours = {
             name: path
             for name, path in (ours or {}).items()
@@ -85,7 +89,9 @@ class Landing:
         try:
             segments = check_name(name)
             shown = os.path.join(self.directory, name)
-            async with open_part(shown, segments[-1], lambda: self._open_parent(segments), mode=0o600) as part:
+            async with open_part(
+                shown, segments[-1], lambda: self._open_parent(segments), mode=0o600, writer=self._writer
+            ) as part:
                 async for chunk in chunks:
                     await anyio.to_thread.run_sync(part.write, chunk)
                 path = await anyio.to_thread.run_sync(self._give_name, name, segments, part)

@@ -78,19 +78,20 @@ class OutgoingStream:
         Raises NotOwner, and InputConflict when somebody else has written to the file.
         """
         try:
-            while True:
-                self._queued = anyio.Event()
-                try:
-                    await until_reached(self._write, self._clock)
-                except (InputClosed, JobGone):
-                    return
-                except (NotOwner, InputConflict):
-                    raise
-                except HostError as error:
-                    await self._writer.commit(Said(Notice(f"{self._failure}, it is tried again: {error}")))
-                    await self._clock.sleep(RETRY_EVERY)
-                    continue
-                await self._queued.wait()
+            async with self._job.appending():
+                while True:
+                    self._queued = anyio.Event()
+                    try:
+                        await until_reached(self._write, self._clock)
+                    except (InputClosed, JobGone):
+                        return
+                    except (NotOwner, InputConflict):
+                        raise
+                    except HostError as error:
+                        await self._writer.commit(Said(Notice(f"{self._failure}, it is tried again: {error}")))
+                        await self._clock.sleep(RETRY_EVERY)
+                        continue
+                    await self._queued.wait()
         finally:
             self._stopped = True
             self._written.set()

@@ -58,7 +58,7 @@ from .journal import (
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
-from .permissions import Policy
+from .patient_store import PatientStore
 from .protocol.channel import LogChannel
 from .redaction import Redactor
 from .replies import REPLIES, Replies
@@ -132,7 +132,11 @@ class Session:
         deliveries = Deliveries(
             host,
             record.taskdir,
-            Landing(record.deliverables_dir, ours={each.name: each.path for each in snapshot.deliverables}),
+            Landing(
+                record.deliverables_dir,
+                ours={each.name: each.path for each in snapshot.deliverables},
+                session=record.id,
+            ),
             self._conversation or replies,
             hook=hook,
             progress=progress,
@@ -232,6 +236,8 @@ class Session:
         conversation: ConversationDocument | None = None
         if isinstance(agent, ClaudeCode):
             if policy:
+                from .permissions import Policy
+
                 Policy.loads(policy)  # what is wrong with it is said before anything is started
             await agent.check(host, "/" if make_cwd else cwd)
             offered = extensions.tool_documents()
@@ -417,8 +423,12 @@ class Session:
             seams.reached("released")
 
     async def leave(self, reason: str) -> None:
-        """Stop driving; the program goes on, and the next driver may take over at once."""
-        await self._writer.commit(Said(DriverLeft(reason)))
+        """Stop driving; the program goes on, and the next driver may take over at once.
+
+        When the store is away, the lease has to run out first.
+        """
+        with anyio.move_on_after(RELEASE_PATIENCE):
+            await self._writer.commit(Said(DriverLeft(reason)))
         self._drive.leave()
 
     async def cancel(self, reason: str) -> None:
@@ -435,7 +445,7 @@ class Session:
 
     def events(self, after: int = 0) -> AsyncGenerator[Record]:
         """Everything that has happened behind number `after`, then what happens; ends with the session."""
-        return follow_history(self._writer.store, self.id, after)
+        return follow_history(PatientStore(self._writer.store), self.id, after)
 
 
 async def _give_no_input(job: Job) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from .cursor import CHECKED_BYTES, START, Changed, Cursor, FileState, compare
 from .host import FileReset, Followed
-from .lines import DEFAULT_LINE_LIMIT, Line, LineFramer, LongLine
+from .lines import DEFAULT_LINE_LIMIT, LineFramer
 
 NOT_REGULAR = "it is no regular file, so it cannot be followed; remove it"
 """Why a FIFO, a directory or a device is refused."""
@@ -84,7 +84,14 @@ class Following:
         window = look.before + look.chunk
         self._tail = window[-CHECKED_BYTES:]
         shift = len(look.before) - fed
-        return [self._at(look.file, line, window, line.end + shift) for line in self._framer.feed(look.chunk)]
+        found: list[tuple[Followed, Cursor]] = []
+        for line in self._framer.feed(look.chunk):
+            index = line.end + shift
+            check = Cursor.check_of(window[max(0, index - CHECKED_BYTES) : index])
+            found.append((line, Cursor(look.file, line.end, check)))
+        if found:
+            self._cursor = found[-1][1]
+        return found
 
     def finish(self) -> list[tuple[Followed, Cursor]]:
         """The unfinished last line, once nobody writes any more."""
@@ -93,10 +100,6 @@ class Following:
             return []
         self._cursor = Cursor(self._cursor.file, last.end, Cursor.check_of(self._tail))
         return [(last, self._cursor)]
-
-    def _at(self, file: str, line: Line | LongLine, window: bytes, index: int) -> tuple[Followed, Cursor]:
-        self._cursor = Cursor(file, line.end, Cursor.check_of(window[max(0, index - CHECKED_BYTES) : index]))
-        return line, self._cursor
 
 
 def began_again(found: list[tuple[Followed, Cursor]]) -> bool:

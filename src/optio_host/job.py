@@ -11,13 +11,14 @@ or on a connection: a driver appends to files and reads them from an offset, and
       exit                                written once, when it has ended
 
 Every act is one command on the host that compares the owner file with this job's owner under a lock, and then acts: a
-driver that lost its lease gets `NotOwner` and has changed nothing.
+driver that lost its lease gets `NotOwner` and has changed nothing. Who appends often says so with `appending`; then a
+program there does what is plain, in the same way.
 """
 
 import secrets
 import signal
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -26,6 +27,7 @@ import anyio
 from .clock import SYSTEM_CLOCK, Clock
 from .errors import HostError
 from .host import FollowsFiles, RunsCommands
+from .job_append import AppendsQuickly
 from .job_errors import InputClosed, JobGone
 from .job_shell import Answers, act, ask, assignments, exports, farside
 from .job_state import (
@@ -206,6 +208,10 @@ class Job:
         Raises InputConflict, InputClosed, NotOwner, JobGone; HostError when the answer was lost or the disk is full:
         send the same again.
         """
+        if isinstance(self._host, AppendsQuickly) and await self._host.appends.append(
+            self.rundir, self.id, str(self.owner), offset, data, spool
+        ):
+            return offset + len(data)
         answers = await self._act("append", offset, len(data), spool, input=data)
         if ("closed", "") in answers:
             raise InputClosed(f"{self.rundir}/stdin: the input of this run is closed; the bytes were not appended")
@@ -215,6 +221,15 @@ class Job:
                 "is the disk full? Make room and append the same again"
             )
         return offset + len(data)
+
+    @asynccontextmanager
+    async def appending(self) -> AsyncIterator[None]:
+        """While this lasts, appends are quick: what that takes on the host is kept from the first one on."""
+        if isinstance(self._host, AppendsQuickly):
+            async with self._host.appends.expected():
+                yield
+        else:
+            yield
 
     async def close_stdin(self) -> None:
         """Give end of input, behind everything that was appended. Again is fine. Raises NotOwner, JobGone."""

@@ -81,7 +81,11 @@ class LineFramer:
         position = self._fed
         for piece in pieces[:-1]:
             position += len(piece) + 1
-            lines.append(self._complete(piece, position))
+            # Nearly every line is whole and fits: what may be otherwise is looked at by itself.
+            if self._pending or self._long is not None or len(piece) > self._limit or piece[-1:] == b"\r":
+                lines.append(self._complete(piece, position))
+            else:
+                lines.append(Line(piece, position))
         self._fed += len(chunk)
         self._keep(pieces[-1])
         return lines

@@ -86,11 +86,11 @@ class Bench:
     def start(self, script: str, *options: str) -> "subprocess.Popen[str]":
         return self.start_optio("run", "--json", *options, "--", "sh", "-c", script)
 
-    def start_optio(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start_optio(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [OPTIO, *arguments],
             cwd=self.cwd,
-            env=self.env,
+            env={**self.env, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

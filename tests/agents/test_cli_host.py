@@ -7,10 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.to_thread import run_sync as to_thread
 from optio_bench import GO, LOG, REPLY, Bench, Ran, read_until, rest_of, wait_for, wait_until_dead
 from optio_bench import bench as bench
 
+from optio_host.testing.relay import Relay
 from sshd_rig import Sshd, sshd
 
 
@@ -330,3 +333,29 @@ def test_doctor_says_whether_an_agent_is_there(bench: Bench, far: Sshd) -> None:
     ran = bench.run("doctor", "--host", "far", "--agent", "claude", "--json")
     found = {each["what"]: each for each in ran.events}["claude"]
     assert (ran.code, found["verdict"]) in [(1, "fails"), (0, "ok")]
+
+
+def test_a_watcher_whose_own_link_is_down_when_the_session_ends_says_so_and_ends(
+    bench: Bench, far: Sshd, tmp_path: Path
+) -> None:
+    other = tmp_path / "other home" / ".ssh"
+    other.mkdir(parents=True)
+
+    async def body() -> None:
+        async with Relay(far.port) as relay:
+            for name, old in (("config", f"Port {far.port}"), ("known_hosts", f":{far.port}")):
+                text = (Path(bench.env["HOME"]) / ".ssh" / name).read_text()
+                (other / name).write_text(text.replace(old, old.replace(str(far.port), str(relay.port))))
+            script = "echo up; " + GO + LOG + "echo late; say DONE"
+            session = await to_thread(lambda: bench.detached(script, "--host", "far", "--in", str(bench.cwd)))
+            watcher = bench.start_optio("attach", "-v", session, HOME=str(other.parent))
+            await to_thread(lambda: read_until(watcher, "up"))
+            assert relay.accepted
+            await relay.refuse()
+            await relay.drop()
+            bench.go()
+            out, err = await to_thread(lambda: rest_of(watcher))
+            assert (watcher.returncode, "done after" in out) == (0, True)
+            assert "the rest of the program's stdout could not be read" in err
+
+    anyio.run(body)

@@ -20,7 +20,6 @@ from optio_host.errors import HostError
 from optio_host.job import Job
 from optio_host.job_state import Owner
 from optio_host.local.host import LocalHost
-from optio_host.local.part import PART_SUFFIX
 from sshd_rig import Sshd
 
 DRIVER = Path(__file__).parent / "crash_driver.py"
@@ -126,12 +125,7 @@ class Scene:
     def files(self) -> dict[str, bytes]:
         """The deliverables as they stand on the person's disk."""
         out = self.root / "out"
-        return {
-            str(each.relative_to(out)): each.read_bytes()
-            for each in out.rglob("*")
-            # A copy that is killed leaves its part behind, in a name that nobody takes for the file's.
-            if each.is_file() and not each.name.endswith(PART_SUFFIX)
-        }
+        return {str(each.relative_to(out)): each.read_bytes() for each in out.rglob("*") if each.is_file()}
 
     def running(self) -> list[str]:
         """Everything alive that was started for this session, drivers and supervisors included."""

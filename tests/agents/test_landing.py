@@ -4,7 +4,10 @@ import asyncio
 import errno
 import hashlib
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from optio_agents.landing import Landed, Landing, check_name
 from optio_host.errors import FileRefused, TransferFailed
+from optio_host.local.part import PART_SUFFIX
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
@@ -138,6 +142,33 @@ def test_a_driver_killed_between_landing_and_its_note_does_not_land_it_twice(run
     # It may as well be the person's own file, so it is not taken for ours.
     assert again.ours == {}
     assert land(run, again, "report.md", b"changed").path == str(tmp_path / "report-2.md")
+
+
+KILLED = """
+import os, signal, sys
+import anyio
+from optio_agents.landing import Landing
+
+async def chunks():
+    yield b"half of "
+    os.kill(os.getpid(), signal.SIGKILL)
+
+anyio.run(Landing(sys.argv[1], session=sys.argv[2]).receive, "report.md", chunks())
+"""
+
+
+def test_what_a_driver_that_was_killed_had_not_finished_is_removed_by_the_next_one_and_nothing_else(
+    run: Run, tmp_path: Path
+) -> None:
+    for session in ("5e55104", "another"):
+        killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path, session])
+        assert killed.returncode == -signal.SIGKILL
+    (tmp_path / f".report.md.12345678{PART_SUFFIX}").write_bytes(b"of a copy that is under way")
+    assert len(files(tmp_path)) == 3
+    assert land(run, Landing(tmp_path, session="5e55104"), "report.md").path == str(tmp_path / "report.md")
+    assert len(files(tmp_path)) == 3
+    land(run, Landing(tmp_path, session="another"), "other.md")
+    assert files(tmp_path) == [f".report.md.12345678{PART_SUFFIX}", "other.md", "report.md"]
 
 
 def test_a_note_that_points_elsewhere_is_forgotten(run: Run, tmp_path: Path) -> None:

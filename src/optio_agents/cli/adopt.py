@@ -55,7 +55,7 @@ def command(
                 where = visible(snapshot.record.host)
                 click.echo(f"{session} is left alone: it runs on {where}; name it, or add --host {where}", err=True)
             elif can_be_adopted(snapshot):
-                start_driver(snapshot.record, store.url)
+                start_driver(snapshot.record, store.secret_url)
                 adopted.append(snapshot.record)
             elif not everything or snapshot.record.callbacks:
                 click.echo(f"{session} is left alone: {_why_not(snapshot)}", err=True)

@@ -1,5 +1,6 @@
 """Attending a session to its end: watching it, and driving it when nobody else does."""
 
+import math
 import posixpath
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from optio_host.lines import Line
 from ..events import SessionEnded
 from ..history import follow_pages
 from ..journal import OutcomeDocument, Store
+from ..patient_store import PatientStore
 from ..session import OUTPUT_STREAMS, OutputStream, Session
 from .asking import Asking
 from .attendance import Attendance
@@ -25,6 +27,10 @@ from .view import choose_view
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
+
+OUTPUT_PATIENCE = 10.0
+"""Seconds that a host has to say what else a program has printed, once its session has ended. Whoever drives it has had
+an answer; the link of somebody who only watches may be down, and would be waited for without an end."""
 
 
 async def attend(
@@ -50,6 +56,7 @@ async def attend(
         verbose: show the program's output, too.
         signals_cancel: Ctrl-C ends the session; else it only ends the watching. A closed terminal never ends it.
     """
+    store = PatientStore(store)
     record = (await store.snapshot(session)).record
     typing = None if json or record.conversation is None else keyboard()
     audience = Audience(choose_view(record.created, json=json, verbose=verbose, asks=typing is not None))
@@ -102,8 +109,24 @@ class _Watching:
     async def show_output(self, stream: OutputStream) -> None:
         record = (await self._store.snapshot(self._session)).record
         path = posixpath.join(record.rundir, stream)
-        async with aclosing(self._host.follow(path, until=self._ended)) as lines:
-            async for line, _ in lines:
-                if not isinstance(line, FileReset):
-                    text = (line.data if isinstance(line, Line) else line.head).decode("utf-8", "replace")
-                    await self._audience.output(stream, text)
+        waiting, showing = anyio.CancelScope(), False
+
+        async def give_up() -> None:
+            await self._ended.wait()
+            if not showing:  # whoever looks may take as long as they like
+                waiting.deadline = anyio.current_time() + OUTPUT_PATIENCE
+
+        async with aclosing(self._host.follow(path, until=self._ended)) as lines, anyio.create_task_group() as tasks:
+            tasks.start_soon(give_up)
+            with waiting:
+                async for line, _ in lines:
+                    if not isinstance(line, FileReset):
+                        text = (line.data if isinstance(line, Line) else line.head).decode("utf-8", "replace")
+                        waiting.deadline, showing = math.inf, True
+                        await self._audience.output(stream, text)
+                        showing = False
+                    if self._ended.is_set():
+                        waiting.deadline = anyio.current_time() + OUTPUT_PATIENCE
+            tasks.cancel_scope.cancel()
+        if waiting.cancelled_caught:
+            await self._audience.note(f"the rest of the program's {stream} could not be read: its host does not answer")

@@ -151,6 +151,8 @@ class Attendance:
                 raise
             await self._audience.note(f"killing the program, since the journal does not take a gentler end: {error}")
             await self._driving.kill()
+            if again:
+                raise  # else the end of the session, which waits for the journal, would keep the person here
             return True
 
     async def _detach(self, why: str) -> None:
@@ -163,9 +165,15 @@ class Attendance:
                 await self._audience.note(str(error))
             with anyio.move_on_after(LET_GO_WITHIN):
                 await self._let_go.wait()
-        snapshot = await self._store.snapshot(self._session)
-        if can_be_adopted(snapshot):
-            pid = start_driver(snapshot.record, self._store.url)
+        snapshot = None
+        with anyio.move_on_after(LET_GO_WITHIN):
+            snapshot = await self._store.snapshot(self._session)
+        if snapshot is None:
+            await self._audience.note(
+                f"the journal does not answer; session {self._session} goes on without a driver until it has one again"
+            )
+        elif can_be_adopted(snapshot):
+            pid = start_driver(snapshot.record, self._store.secret_url)
             await self._audience.note(f"session {self._session} goes on without this terminal (driver: pid {pid})")
         await self._audience.note(f"to come back: {self._come_back}")
 

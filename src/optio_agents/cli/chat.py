@@ -16,8 +16,9 @@ from optio_host.open import connected, private_root
 from ..conversation.claude_code import ClaudeCode
 from ..driver_identity import this_driver
 from ..journal import OutcomeDocument, SessionRecord, Store, new_id
+from ..patient_store import PatientStore
 from ..session import Session
-from .agents import AgentOptions, agent_of, policy_text, with_agent_options
+from .agents import AgentOptions, agent_of, extensions_of, policy_text, with_agent_options
 from .attendance import Attendance
 from .audience import Audience
 from .brief import process_in_words
@@ -32,6 +33,8 @@ from .visible import visible
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
+
+    from .agents import FromFiles
 
     Begun = tuple[AnyHost, SessionRecord, Session | None]
 
@@ -96,8 +99,15 @@ def command(
     if session is None:
         additions = environment(assignments, files)
         agent = agent_of(additions, agent_options, partial_messages=True)
-        policy = policy_text(agent_options)
-        begin = partial(_begun, host=host, directory=directory, additions=additions, agent=agent, policy=policy)
+        begin = partial(
+            _begun,
+            host=host,
+            directory=directory,
+            additions=additions,
+            agent=agent,
+            policy=policy_text(agent_options),
+            extensions=extensions_of(agent_options),
+        )
     else:
         begin = partial(_joined, prefix=session)
 
@@ -111,9 +121,17 @@ def command(
 
 @asynccontextmanager
 async def _begun(
-    store: Store, *, host: str, directory: str | None, additions: dict[str, str], agent: ClaudeCode, policy: str
+    store: Store,
+    *,
+    host: str,
+    directory: str | None,
+    additions: dict[str, str],
+    agent: ClaudeCode,
+    policy: str,
+    extensions: "FromFiles",
 ) -> "AsyncIterator[Begun]":
     session_id = new_id()
+    sources, hooks, tools = extensions
     async with connected(host) as there:
         place = await find_place(
             there, host, None, directory=directory, scratch=False, upload=None, path=additions.get("PATH")
@@ -132,6 +150,9 @@ async def _begun(
             host_name=name_of(host),
             policy=policy,
             chat=True,
+            hooks=hooks,
+            tools=tools,
+            sources=sources,
         )
         yield there, session.record, session
 
@@ -155,6 +176,7 @@ async def _attend(
     from .chat_view import ChatView
     from .chatting import Chat
 
+    store = PatientStore(store)
     view = ChatView(process_in_words(this_driver()))
     audience = Audience(view)
     attendance = Attendance(

@@ -21,7 +21,7 @@ async def ask_driver(store: Store, session: str, kind: str, data: JsonObject) ->
     command = await store.put(session, kind, data, sender=process_in_words(this_driver()))
     snapshot = await store.snapshot(session)
     if can_be_adopted(snapshot):
-        start_driver(snapshot.record, store.url)
+        start_driver(snapshot.record, store.secret_url)
     return await _receipt_in_time(store, session, command)
 
 

@@ -6,6 +6,7 @@ import click
 
 from ..history import follow_history, read_history
 from ..journal import Store
+from ..patient_store import PatientStore
 from .carry_out import carry_out
 from .options import json_option, session_argument, store_option
 from .view import JsonView, PlainView
@@ -31,7 +32,9 @@ def command(session: str, follow: bool, first: int, verbose: bool, as_json: bool
         found = await store.resolve(session)
         began = (await store.snapshot(found)).record.created
         view = JsonView() if as_json else PlainView(began, verbose=verbose, summary_follows=False)
-        records = follow_history(store, found, first - 1) if follow else read_history(store, found, first - 1)
+        records = (
+            follow_history(PatientStore(store), found, first - 1) if follow else read_history(store, found, first - 1)
+        )
         async with aclosing(records):
             async for record in records:
                 view.show(record)

@@ -93,7 +93,8 @@ store_option = click.option(
     envvar="OPTIO_STORE",
     metavar="URL",
     callback=_known_store,
-    help="Where the journal is: sqlite:///path. Default: $OPTIO_STORE, else a file of yours.",
+    help="Where the journal is: sqlite:///path, or mongodb://host/ for several machines. Default: $OPTIO_STORE, else a "
+    "file of yours.",
 )
 unused_store_option = click.option(
     "--store",

@@ -7,6 +7,7 @@ it leaves. So whoever adopts the session goes on in the middle of a turn, and an
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -22,7 +23,6 @@ from ..extensions.given import Extensions
 from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
-from ..permissions import Policy
 from .contract import (
     ConversationClosed,
     EventHandler,
@@ -33,10 +33,9 @@ from .contract import (
     Unsubscribe,
 )
 from .deciding import Deciding
-from .dialogue import Heard
+from .dialogue import NOTHING, Heard
 from .events import TurnEnded
 from .exchange import CONTROL_PATIENCE, STDOUT, Exchange
-from .judging import Judging
 from .listening import Output, listen
 from .messages import HookAsked, JsonMap, McpAsked, Overlong, Unparsed
 from .parse import LINE_LIMIT, message_of
@@ -44,11 +43,16 @@ from .questions import Settled, TooLate
 from .serving import Serving
 from .subscribers import CutOff, Subscribers, Subscription
 
+if TYPE_CHECKING:
+    from .judging import Judging
+
 LONGEST_SEND = 1024 * 1024
 """Characters that can be said at once."""
 
 DRIVER = "the driver"
 """Who says what a program says through `send` and `ask`, as the journal has it."""
+
+_WITHOUT_JSON = (FileReset, Unparsed, Overlong)
 
 
 class ClaudeCodeConversation:
@@ -92,19 +96,7 @@ class ClaudeCodeConversation:
         self._deciding = Deciding(lambda: self._waiting_for("person"), questions.request, self.answer)
         assert writer.record.conversation is not None
         policy = writer.record.conversation.policy
-        self._judging: Judging | None = None
-        if policy:
-            self._judging = Judging(
-                Policy.loads(policy),
-                host,
-                writer.record,
-                lambda: self._waiting_for("policy"),
-                questions.request,
-                self._note_paths,
-                self.answer,
-                self._leave_to_person,
-                clock,
-            )
+        self._judging = self._judge_by(policy) if policy else None
         self._serving = Serving(
             extensions, self._exchange.calls, writer, self._read_again, self._exchange.answer_call, self._denial, clock
         )
@@ -114,6 +106,23 @@ class ClaudeCodeConversation:
         outcome = writer.record.outcome
         if outcome is not None and outcome.outcome == "closed":
             self.closing.set()  # the driver before this one died while it ended the conversation
+
+    def _judge_by(self, policy: str) -> "Judging":
+        # Loaded here: a megabyte, which most conversations do without.
+        from ..permissions import Policy
+        from .judging import Judging
+
+        return Judging(
+            Policy.loads(policy),
+            self._host,
+            self._writer.record,
+            lambda: self._waiting_for("policy"),
+            self._exchange.questions.request,
+            self._note_paths,
+            self.answer,
+            self._leave_to_person,
+            self._clock,
+        )
 
     @property
     def closed(self) -> bool:
@@ -346,9 +355,12 @@ class ClaudeCodeConversation:
 
     async def _hear(self, outputs: list[Output]) -> None:
         each_heard = await self._exchange.hear(outputs)
+        something: list[Heard] = []
         for output, heard in zip(outputs, each_heard, strict=True):
             self._publish(output, heard)
-        for question in (question for heard in each_heard for question in heard.questions):
+            if heard is not NOTHING:
+                something.append(heard)
+        for question in (question for heard in something for question in heard.questions):
             unattended = question.waits_for == "person" and not self._deciding.attended
             if question.status == "open" and unattended:
                 self._unattended(question)
@@ -379,11 +391,12 @@ class ClaudeCodeConversation:
         return None if self._judging is None else await self._judging.denial(request)
 
     def _publish(self, output: Output, heard: Heard) -> None:
-        if isinstance(output.message, FileReset | Unparsed | Overlong):
+        message, size, cursor = output
+        if isinstance(message, _WITHOUT_JSON):
             return
-        raw = output.message.raw
+        raw = message.raw
         assert isinstance(raw, dict)
-        self._messages.publish(raw, output.size, output.cursor)
+        self._messages.publish(raw, size, cursor)
         for event in heard.events:
             if isinstance(event, TurnEnded) and not event.is_error:
                 self._texts.publish(event.text, len(event.text), output.cursor)

@@ -23,7 +23,7 @@ from .calls import Calls, answered_in
 from .compose import user_line
 from .contract import ConversationClosed, PermissionDecision
 from .control import Answered, Unanswered
-from .dialogue import Dialogue, Heard
+from .dialogue import NOTHING, Dialogue, Heard
 from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
 from .listening import Output
 from .messages import JsonMap, Partial, Spoke
@@ -280,11 +280,15 @@ class Exchange:
         async with self._lock:
             now = self._clock.time()
             for output in outputs:
+                if isinstance(output.message, Partial):  # most are, and they come to nothing
+                    each_heard.append(NOTHING)
+                    self._heard_to = output.cursor
+                    continue
                 heard = Heard()
                 if isinstance(output.message, FileReset):
                     reset = f"the agent's output was {output.message.reason}; it is read from its beginning"
                     said.append(Said(Notice(reset)))
-                elif not isinstance(output.message, Partial):  # most are, and they come to nothing
+                else:
                     turn = self._dialogue.turns.current
                     heard = self._dialogue.hear(output.message, now, self._heard_to)
                     synthetic = isinstance(output.message, Spoke) and output.message.api_error is not None
@@ -294,14 +298,15 @@ class Exchange:
                     said += [Said(event) for event in self._answer_by_rule(heard, now)]
                 each_heard.append(heard)
                 self._heard_to = output.cursor
-            lines = [line for heard in each_heard for line in heard.lines]
-            questions = {each.id: each for heard in each_heard for each in heard.questions}
-            for event in (event for heard in each_heard for event in heard.events):
+            something = [heard for heard in each_heard if heard is not NOTHING]
+            lines = [line for heard in something for line in heard.lines]
+            questions = {each.id: each for heard in something for each in heard.questions}
+            for event in (event for heard in something for event in heard.events):
                 self.standing.note(event)
             # Pieces of words alone are not worth a trip to the disk.
             if said or lines or questions:
                 await self._commit(said, lines, list(questions.values()), cursors={STDOUT: outputs[-1].cursor})
-        for heard in each_heard:
+        for heard in something:
             self._tell(heard)
         self._announce()
         return each_heard

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 
@@ -11,9 +11,10 @@ from optio_host.errors import HostError
 from optio_host.host import EndOfWriting, FileReset, Followed, FollowsFiles
 from optio_host.lines import Line
 
+from ..ahead import Ahead
 from ..errors import JournalError
 from .messages import Message
-from .parse import LINE_LIMIT, message_of
+from .parse import LINE_LIMIT, message_of, parse
 
 BATCH = 256
 """Messages that come at once, at most; also how far the reader may be ahead."""
@@ -22,9 +23,8 @@ BATCH_BYTES = 64 * 1024
 """Bytes of them, at most; one message may always come, however large."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One message of the agent, or that its output is not the file it was.
+class Output(NamedTuple):
+    """One message of the agent, or that its output is not the file it was. A tuple, as there are so many.
 
     Attributes:
         message: what was said.
@@ -48,7 +48,7 @@ async def listen(
 
     Raises what `hear` raises of the journal and the host; FileRefused when the output is no regular file any more.
     """
-    ahead = _Ahead()
+    ahead = Ahead[Output](BATCH, BATCH_BYTES)
     failure: JournalError | HostError | None = None  # raised outside of the group, which would wrap it
 
     async def read() -> None:
@@ -57,7 +57,8 @@ async def listen(
             async with aclosing(host.follow(path, cursor, limit=LINE_LIMIT, until=until)) as lines:
                 async for line, behind in lines:
                     # Here and not where it is heard: what comes next is read while the journal is written.
-                    if ahead.add(_output(line, behind)):
+                    output = _output(line, behind)
+                    if ahead.add(output, output.size):
                         await ahead.taken()
         except HostError as error:
             failure = error
@@ -76,48 +77,7 @@ async def listen(
         raise failure
 
 
-class _Ahead:
-    """What was read and is still to be heard. One task reads, one hears.
-
-    It goes from one to the other by the batch: message by message, the hops would cost more than all else.
-    """
-
-    def __init__(self) -> None:
-        self._outputs: list[Output] = []
-        self._size = 0
-        self._ended = False
-        self._come = anyio.Event()
-        self._taken = anyio.Event()
-
-    def add(self, output: Output) -> bool:
-        """Add one; whether that is enough for now, so that the reader must wait until it is `taken`."""
-        if not self._outputs:
-            self._come.set()
-        self._outputs.append(output)
-        self._size += output.size
-        return len(self._outputs) >= BATCH or self._size >= BATCH_BYTES
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        self._ended = True
-        self._come.set()
-
-    async def taken(self) -> None:
-        """Return when there is room again."""
-        self._taken = anyio.Event()
-        await self._taken.wait()
-
-    async def take(self) -> list[Output]:
-        """What is there, once there is anything; nothing at the end."""
-        if not self._outputs and not self._ended:
-            self._come = anyio.Event()
-            await self._come.wait()
-        outputs, self._outputs, self._size = self._outputs, [], 0
-        self._taken.set()
-        return outputs
-
-
 def _output(line: Followed, cursor: Cursor) -> Output:
-    if isinstance(line, FileReset):
-        return Output(line, 0, cursor)
-    return Output(message_of(line), len(line.data) if isinstance(line, Line) else line.size, cursor)
+    if isinstance(line, Line):
+        return Output(parse(line.data), len(line.data), cursor)
+    return Output(line, 0, cursor) if isinstance(line, FileReset) else Output(message_of(line), line.size, cursor)

@@ -6,7 +6,7 @@ keeps the object it was made from in `raw`: what is not understood is passed on,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 JsonMap = Mapping[str, object]
 """A JSON object as it was decoded."""
@@ -101,9 +101,11 @@ class Fed:
     raw: JsonMap
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """stream_event: a piece of what will come whole as `Spoke`. Kind "other" has no text of its own."""
+class Partial(NamedTuple):
+    """stream_event: a piece of what will come whole as `Spoke`. Kind "other" has no text of its own.
+
+    A tuple, as nineteen of twenty messages are one: it is made in half the time.
+    """
 
     kind: Literal["text", "thinking", "input", "other"]
     text: str

@@ -67,7 +67,9 @@ def message_of(line: Line | LongLine) -> Message:
 def parse(line: bytes) -> Message:
     """The message on a line, given without its end."""
     try:
-        raw = _decode(line.removeprefix(_BOM).decode().lstrip(_BLANKS))
+        # Nearly all begin with a brace: what may stand before it is looked for where none does.
+        text = line.decode() if line[:1] == b"{" else line.removeprefix(_BOM).decode().lstrip(_BLANKS)
+        raw = _decode(text)
     except UnicodeDecodeError:
         return Unparsed(line, "not UTF-8", _request_in(line))
     except ValueError:
@@ -125,7 +127,7 @@ _decoder = json.JSONDecoder(parse_constant=_constant, parse_float=_finite)
 def _decode(text: str) -> object:
     # What JSONDecoder.decode does, without its two searches for blanks, which take a third of its time.
     value, end = _decoder.raw_decode(text)
-    if text[end:].strip(_BLANKS):
+    if end != len(text) and text[end:].strip(_BLANKS):
         raise ValueError("something comes behind the value")
     return value
 
@@ -168,16 +170,15 @@ def _user(raw: JsonMap) -> Message:
 
 def _stream_event(raw: JsonMap) -> Message:
     delta = _map_or(_map(raw, "event"), "delta")
-    parent = _parent(raw)
     match delta.get("type"):
         case "text_delta":
-            return Partial("text", _text(delta, "text"), parent, raw)
-        case "thinking_delta":
-            return Partial("thinking", _text(delta, "thinking"), parent, raw)
+            return Partial("text", _text(delta, "text"), _parent(raw), raw)
         case "input_json_delta":
-            return Partial("input", _text(delta, "partial_json"), parent, raw)
+            return Partial("input", _text(delta, "partial_json"), _parent(raw), raw)
+        case "thinking_delta":
+            return Partial("thinking", _text(delta, "thinking"), _parent(raw), raw)
         case _:
-            return Partial("other", "", parent, raw)
+            return Partial("other", "", _parent(raw), raw)
 
 
 def _result(raw: JsonMap) -> Message:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .ids import new_id as new_id
     from .lease import Lease as Lease
     from .lease import LeaseState as LeaseState
+    from .mongo.store import mongo_store as mongo_store
     from .open import open_store as open_store
 
 _HOME_OF = {
@@ -68,11 +69,12 @@ _HOME_OF = {
     "SourceDocument": "documents",
     "State": "documents",
     "Store": "contract",
+    "ToolDocument": "documents",
     "export_lines": "export",
     "import_lines": "export",
+    "mongo_store": "mongo.store",
     "new_id": "ids",
     "open_store": "open",
-    "ToolDocument": "documents",
 }
 __all__ = sorted(_HOME_OF)
 

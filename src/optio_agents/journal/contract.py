@@ -12,8 +12,9 @@ To follow a session, read pages of `events` until there are no more, then wait i
 holds no more than a seq can stop and go on at any time, in any process.
 
 What returns has been written durably, as far as the store can be durable at all. Every method raises `StoreError` when
-the store cannot be read or written, and `SessionUnknown` when the session is not there. A call that is cancelled may or
-may not have been carried out. `optio_agents.journal.conformance` holds what every store must pass.
+the store cannot be read or written, and `SessionUnknown` when the session is not there. A call that is cancelled, or
+raises `StoreAway`, may or may not have been carried out. `optio_agents.journal.conformance` holds what every store must
+pass.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,6 +34,11 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """What to open to come to the same journals, without any password."""
+        ...
+
+    @property
+    def secret_url(self) -> str:
+        """The same with the password, if there is one: for the environment of a process of ours, and never shown."""
         ...
 
     async def create(self, record: SessionRecord, driver: Driver, *, ttl: float = LEASE_TTL) -> Lease:

@@ -52,7 +52,7 @@ class _Journal:
 class MemoryStore:
     """Implements `Store`. What is handed in is copied, as if it had been written and read again."""
 
-    url = "memory:"
+    url = secret_url = "memory:"
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock

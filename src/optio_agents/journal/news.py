@@ -23,6 +23,8 @@ class News:
 
     def forget(self, session: str | None, future: asyncio.Future[int]) -> None:
         """Take back an `expect`."""
+        if future.done() and not future.cancelled():
+            future.exception()  # whoever waited may have failed before it; asyncio would report that nobody looked
         waiting = self._waiting[session]
         waiting.remove(future)
         if not waiting:
@@ -44,6 +46,10 @@ class News:
             for future in waiting:
                 if not future.done():
                     future.set_exception(error)
+
+    def waited_for(self) -> set[str | None]:
+        """The sessions that anybody waits for."""
+        return set(self._waiting)
 
     async def until_somebody_waits(self) -> None:
         """Return at once when anybody waits, else when somebody does."""

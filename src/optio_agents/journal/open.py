@@ -28,7 +28,11 @@ def without_password(url: str) -> str:
 
 def check_url(url: str) -> None:
     """StoreError if the URL names no store that this version knows. Opens nothing."""
-    if url != "memory:":
+    if _is_mongo(url):
+        from .mongo.url import place_of
+
+        place_of(url)
+    elif url != "memory:":
         _file_named_by(url)
 
 
@@ -38,12 +42,14 @@ async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> 
 
     Parameters:
         url: `sqlite:///path` for a file (the path is absolute, with %3F for a question mark and so on; a fourth slash,
-            as SQLAlchemy wants it, changes nothing), `memory:` for a store that ends with this block; None: what
-            OPTIO_STORE names, else the user's own file.
+            as SQLAlchemy wants it, changes nothing), `mongodb://...` for a database that several machines reach (see
+            docs/store.md), `memory:` for a store that ends with this block; None: what OPTIO_STORE names, else the
+            user's own file.
         clock: for leases and for times that are noted.
 
     Raises:
         StoreError: the URL names no store that this version knows, or it cannot be opened.
+        StoreAway: it cannot be reached.
     """
     if url is None:
         url = os.environ.get("OPTIO_STORE") or f"sqlite://{quote(str(default_path()))}"
@@ -51,6 +57,12 @@ async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> 
         from .memory import MemoryStore
 
         yield MemoryStore(clock)
+    elif _is_mongo(url):
+        from .mongo.store import open_mongo
+        from .mongo.url import place_of
+
+        async with open_mongo(place_of(url), clock=clock) as mongo:
+            yield mongo
     else:
         path = _file_named_by(url)
         from .sqlite.store import open_sqlite
@@ -59,10 +71,15 @@ async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> 
             yield store
 
 
+def _is_mongo(url: str) -> bool:
+    return url.startswith(("mongodb://", "mongodb+srv://"))
+
+
 def _file_named_by(url: str) -> Path:
     path = unquote(url.removeprefix("sqlite://")).lstrip("/")
     if not url.startswith("sqlite:///") or not path or set("?#") & set(url):
         raise StoreError(
-            f"{without_password(url)!r} names no store that this version knows; sqlite:///absolute/path and memory: do"
+            f"{without_password(url)!r} names no store that this version knows; sqlite:///absolute/path, "
+            "mongodb://host/ and memory: do"
         )
     return Path("/", path)

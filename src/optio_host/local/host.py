@@ -1,8 +1,10 @@
 """This machine as a host."""
 
 import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,6 +13,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..cursor import START, Cursor
 from ..errors import HostError
 from ..host import (
+    KILL_GRACE,
     OUTPUT_LIMIT,
     TERMINATE_GRACE,
     EndOfWriting,
@@ -20,7 +23,9 @@ from ..host import (
     RunResult,
     Source,
 )
+from ..job_append import Program, QuickAppends
 from ..lines import DEFAULT_LINE_LIMIT
+from ..python_program import python_program
 from ..tail import as_text
 from . import files, stream
 from .follow import follow
@@ -45,11 +50,13 @@ class LocalHost:
         self._clock = clock
         self._watcher = Watcher(clock)
         self._children: list[Child] = []
+        self.appends = QuickAppends(self._begin_appends)
 
     def at(self, taskdir: str) -> "LocalHost":
-        """A host on another task directory that shares this one's watcher."""
+        """A host on another task directory that shares what this one has running."""
         other = LocalHost(taskdir, clock=self._clock)
         other._watcher = self._watcher
+        other.appends = self.appends
         return other
 
     async def connect(self) -> None:
@@ -218,7 +225,7 @@ class LocalHost:
             source, target, exclude=exclude, delete=delete, by_content=by_content, progress_cb=progress_cb
         )
 
-    def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
+    def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncIterator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""
         from ..archive import yield_workdir_archive
 
@@ -229,6 +236,27 @@ class LocalHost:
         from ..archive import consume_workdir_archive
 
         await consume_workdir_archive(stream, self.workdir)
+
+    async def _begin_appends(self) -> Program:
+        # A process of its own, in a session of its own: a driver that is stopped must not hold the lock of a run.
+        script, source = python_program("append", f"{quote(sys.executable)} -I -S")
+        child = start(script, cwd="/", stdin=True)
+        stdin = child.stdin
+        assert stdin is not None
+
+        async def write(data: bytes) -> None:
+            stdin.write(data)
+            await stdin.drain()
+
+        async def end() -> None:
+            child.close()
+            with anyio.move_on_after(KILL_GRACE):
+                await child.process.wait()
+            if child.process.returncode is None:
+                await child.process.end(grace=0, clock=self._clock)
+
+        stdin.write(source)
+        return Program(write, child.stdout.read, end)
 
     def _directory(self, cwd: str | None) -> str:
         return os.path.join(self.workdir, cwd) if cwd else self.workdir

@@ -3,10 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -20,7 +21,13 @@ _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used
 
 @asynccontextmanager
 async def open_part(
-    shown: str, name: str, open_directory: Callable[[], int], *, mode: int | None, size: int | None = None
+    shown: str,
+    name: str,
+    open_directory: Callable[[], int],
+    *,
+    mode: int | None,
+    size: int | None = None,
+    writer: str = "",
 ) -> AsyncIterator["PartFile"]:
     """Begin a file; whatever was not put in its place when the block ends is removed.
 
@@ -30,8 +37,10 @@ async def open_part(
         open_directory: opens the directory it will stand in; the descriptor is closed at the end. Blocking.
         mode: permission bits at the end; None: what the umask gives a new file. While it is partial it is 0600.
         size: how many bytes are to come, if known; TransferFailed when there is not so much room.
+        writer: a few letters for who begins at most one file at a time: what it began in the same directory before, and
+            was killed over, is removed. "": nobody in particular, and nothing is.
     """
-    part = PartFile(shown, name, open_directory, mode)
+    part = PartFile(shown, name, open_directory, mode, writer)
     try:
         await anyio.to_thread.run_sync(part.begin, size)
         yield part
@@ -51,10 +60,13 @@ class PartFile:
         mode: permission bits it will have.
     """
 
-    def __init__(self, shown: str, name: str, open_directory: Callable[[], int], mode: int | None) -> None:
+    def __init__(
+        self, shown: str, name: str, open_directory: Callable[[], int], mode: int | None, writer: str = ""
+    ) -> None:
         self._shown = shown
         # 50 characters are at most 200 bytes, so the temporary name fits where the name does.
-        self.name = f".{name[:50]}.{secrets.token_hex(4)}{PART_SUFFIX}"
+        self.name = f".{name[:50]}.{writer}{secrets.token_hex(4)}{PART_SUFFIX}"
+        self._writer = writer
         self._open_directory = open_directory
         self._wanted_mode = mode
         self._lock = threading.Lock()
@@ -77,6 +89,7 @@ class PartFile:
                 return
             try:
                 self._directory = self._open_directory()
+                self._remove_what_was_left()
                 self._check_room(size)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 # Created with the widest mode to learn what the umask leaves of it: it cannot be read without being
@@ -162,6 +175,14 @@ class PartFile:
             return False
         os.rename(self.name, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         return True
+
+    def _remove_what_was_left(self) -> None:
+        if not self._writer:
+            return
+        of_this_writer = re.compile(rf"\..*\.{re.escape(self._writer)}[0-9a-f]{{8}}{re.escape(PART_SUFFIX)}")
+        for left in filter(of_this_writer.fullmatch, os.listdir(self._directory)):
+            with suppress(FileNotFoundError):
+                os.unlink(left, dir_fd=self._directory)
 
     def _seal(self) -> None:
         assert self._file is not None

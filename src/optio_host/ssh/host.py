@@ -19,7 +19,9 @@ from ..host import (
     RunResult,
     Source,
 )
+from ..job_append import Program, QuickAppends
 from ..lines import DEFAULT_LINE_LIMIT, lines_of
+from ..python_program import python_program
 from ..tail import as_text
 from ..trees import TreeCopy
 from ..types import SSHConfig
@@ -54,6 +56,7 @@ class RemoteHost:
         self._tunnels = Tunnels(self._link, clock)
         self._launched: list[commands.RemoteProcess] = []
         self._home: str | None = None
+        self.appends = QuickAppends(self._begin_appends)
 
     def at(self, taskdir: str) -> "RemoteHost":
         """A host on another task directory that shares this one's connections; they are closed with this one."""
@@ -62,6 +65,7 @@ class RemoteHost:
         other._owns_link = False
         other._reader = self._reader
         other._tunnels = self._tunnels
+        other.appends = self.appends
         return other
 
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
@@ -302,13 +306,23 @@ class RemoteHost:
             clock=self._clock,
         )
 
-    def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
+    def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncIterator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""
         return workdir.archive_workdir(self._link, self.workdir, exclude, clock=self._clock)
 
     async def restore_workdir(self, stream: AsyncIterator[bytes]) -> None:
         """Replace the content of the workdir by that of such an archive."""
         await workdir.restore_workdir(self._link, stream, self.workdir, clock=self._clock)
+
+    async def _begin_appends(self) -> Program:
+        script, source = python_program("append")
+        channel = await self._link.start(script, cwd="/")
+        try:
+            await channel.write(source)
+        except BaseException:
+            await channel.close()
+            raise
+        return Program(channel.write, channel.read, channel.close)
 
     def _directory(self, cwd: str | None) -> str:
         return posixpath.join(self.workdir, cwd) if cwd else self.workdir

@@ -18,10 +18,10 @@ from ..following import Following, began_again
 from ..host import EndOfWriting, Followed
 from ..job_shell import farside
 from ..lines import DEFAULT_LINE_LIMIT
+from ..python_program import python_program
 from . import frames
 from .frames import LONGEST_LOOK, Alive, Frame, Looked, Refused, Synced
 from .link import Link
-from .python import python_program
 from .reader_run import ReaderRun
 
 CREDIT = 512 * 1024

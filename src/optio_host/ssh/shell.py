@@ -9,9 +9,9 @@ import asyncio
 import anyio
 
 from ..errors import HostError, LinkLost
+from ..python_program import python_program
 from .channel import Channel
 from .pool import Pool
-from .python import python_program
 
 SLOW_LOGIN = 0.04
 """Seconds that the quickest login must take for commands to share one: where login shells are quick, a session each

@@ -66,7 +66,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
         self.path = path
-        self.url = f"sqlite://{quote(str(path.absolute()))}"
+        self.url = self.secret_url = f"sqlite://{quote(str(path.absolute()))}"
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._news = News()

@@ -1,0 +1,1 @@
+"""Journals in MongoDB, shared by every machine that reaches it."""
