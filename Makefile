@@ -24,9 +24,10 @@ $(VENV)/made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/has-%: $(VENV)/made pyproject.toml
+# In one command with ours, since the optio-host of the index would put another package optio_host in its place.
+$(VENV)/has-%: $(VENV)/made pyproject.toml packaging/optio-host/pyproject.toml
 	@echo "installing optio-agents[$*] into $(VENV)"
-	@$(INSTALL) --editable '.[$*]'
+	@$(INSTALL) --editable '.[$*]' --editable packaging/optio-host
 	@touch $@
 
 demo: $(VENV)/has-demo

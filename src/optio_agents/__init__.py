@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import browser_shims as browser_shims
+    from . import seeds as seeds
     from .context import HookContext as HookContext
     from .context import HookContextProtocol as HookContextProtocol
     from .conversation import ClaudeCode as ClaudeCode
@@ -79,12 +80,13 @@ _HOME_OF = {
     "run_log_protocol_session": "protocol.session",
     "validate_deliverable_path": "protocol.paths",
 }
-__all__ = sorted([*_HOME_OF, "browser_shims"])
+_MODULES = ("browser_shims", "seeds")
+__all__ = sorted([*_HOME_OF, *_MODULES])
 
 
 def __getattr__(name: str) -> object:
-    if name == "browser_shims":
-        return import_module(".browser_shims", __name__)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

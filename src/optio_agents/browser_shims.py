@@ -19,19 +19,21 @@ _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 """For a host without a PATH: an empty part of a PATH would mean the current directory."""
 
 
-async def prepare_browser_shims(host: Host, mode: BrowserMode, *, log_path: str | None = None) -> dict[str, str] | None:
+async def prepare_browser_shims(
+    host: Host, browser: BrowserMode, *, log_path: str | None = None
+) -> dict[str, str] | None:
     """Put the launchers of a mode into `<workdir>/bin`.
 
     Parameters:
         host: where the agent runs.
-        mode: "ignore" does nothing at all.
+        browser: the mode; "ignore" does nothing at all.
         log_path: absolute path of the log on the host that "redirect" appends to; `<workdir>/optio.log` if None.
 
     Returns what the agent's environment needs in addition, None in the mode "ignore".
 
     Raises ValueError for another mode; HostCommandError when the host does not make the scripts executable.
     """
-    match mode:
+    match browser:
         case "ignore":
             return None
         case "suppress":
@@ -39,7 +41,7 @@ async def prepare_browser_shims(host: Host, mode: BrowserMode, *, log_path: str 
         case "redirect":
             script = _REDIRECT.replace("@LOG@", shlex.quote(log_path or f"{host.workdir}/optio.log"))
         case _:
-            raise ValueError(f"browser mode {mode!r}: use ignore, suppress or redirect")
+            raise ValueError(f"browser mode {browser!r}: use ignore, suppress or redirect")
     directory = f"{host.workdir}/bin"
     for name in LAUNCHERS:
         await host.write_text(f"bin/{name}", script)

@@ -62,13 +62,13 @@ class ContextLacks(AgentsError):
     """The context of a session does not offer what was asked of it.
 
     Attributes:
-        ability: the method that is missing.
+        ability: the method, or another attribute, that is missing.
     """
 
     def __init__(self, context: object, ability: str, needed_for: str) -> None:
         self.ability = ability
         super().__init__(
-            f"{needed_for} needs a context with {ability}(), and {type(context).__name__} has none; "
+            f"{needed_for} needs a context with {ability}, and {type(context).__name__} has none; "
             "run it under optio-core, or pass a context that has it"
         )
 
@@ -173,6 +173,18 @@ class CallbackMissing(AgentsError):
         )
 
 
+class CallbacksNotLoaded(CallbackMissing):
+    """A file that a session has its hooks or tools from cannot be loaded any more."""
+
+    def __init__(self, session: str, path: str, problem: str) -> None:
+        self.names = (path,)
+        AgentsError.__init__(
+            self,
+            f"session {session} has hooks or tools from {path}, which cannot be loaded: {problem}; put the file back "
+            f"as it was, or end the session (optio cancel {session})",
+        )
+
+
 class PolicyError(AgentsError):
     """A policy file cannot be read, or does not say what a policy can say.
 
@@ -183,3 +195,18 @@ class PolicyError(AgentsError):
     def __init__(self, name: str, problems: tuple[tuple[int | None, str], ...]) -> None:
         self.problems = problems
         super().__init__("\n".join(f"{name}:{line}: {what}" if line else f"{name}: {what}" for line, what in problems))
+
+
+class SeedUnknown(AgentsError, KeyError):
+    """No seed has this id. A KeyError, as published."""
+
+    def __init__(self, seed_id: str) -> None:
+        self.seed_id = seed_id
+        super().__init__(f"unknown seed_id: {seed_id!r}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SeedBroken(AgentsError):
+    """A seed cannot be read, is larger than one may be, or its home cannot be looked at."""

@@ -1,16 +1,33 @@
 """Pieces of the instructions that an agent finds in its working directory."""
 
 from collections.abc import Iterable
+from types import EllipsisType
+
+BASE_PROMPT_POST = """## Task
+
+What follows is your task. Everything above says how you work, and holds until the task is finished.
+"""
+"""Stands before the task in the published form of `compose_agents_md`."""
 
 
-def compose_agents_md(*blocks: str | Iterable[str] | None) -> str:
+def compose_agents_md(
+    *blocks: str | Iterable[str] | None,
+    documentation: str | EllipsisType | None = ...,
+    resume_section: str | None = None,
+) -> str:
     """One Markdown document out of blocks, in order, with an empty line between each two and a newline at the end.
+
+    The published form is `compose_agents_md(task, documentation=..., resume_section=...)`: these two come first, then
+    `BASE_PROMPT_POST`, then the task.
 
     Parameters:
         blocks: texts, or iterables of texts; a block that is None or only blanks is left out.
+        documentation: of the log channel, `Protocol.documentation`; None in a session without one.
+        resume_section: what the agent is told of a session that goes on.
     """
+    before = () if isinstance(documentation, EllipsisType) else (documentation, resume_section, BASE_PROMPT_POST)
     texts: list[str] = []
-    for block in blocks:
+    for block in (*before, *blocks):
         if block is not None:
             texts.extend([block] if isinstance(block, str) else block)
     return "".join(f"{text.strip()}\n\n" for text in texts if text.strip()).removesuffix("\n")

@@ -23,7 +23,7 @@ Skipped = Callable[[str, str], None]
 
 
 def yield_workdir_archive(
-    workdir: str, exclude: Sequence[str] = DEFAULT_WORKDIR_EXCLUDES, *, on_skip: Skipped | None = None
+    root: str, exclude: Sequence[str] | None = None, *, on_skip: Skipped | None = None
 ) -> AsyncGenerator[bytes, None]:
     """A directory as a gzip-compressed tar, in chunks.
 
@@ -31,17 +31,19 @@ def yield_workdir_archive(
     directory, which could not be restored. A file that grows meanwhile is kept as long as it was.
 
     Parameters:
-        workdir: absolute path.
-        exclude: glob patterns; what matches one with any segment or with the whole relative path is left out.
+        root: absolute path.
+        exclude: glob patterns; what matches one with any segment or with the whole relative path is left out. None:
+            `DEFAULT_WORKDIR_EXCLUDES`.
         on_skip: told what was left out for another reason than a pattern.
 
     Raises FileNotFoundError when there is no such directory; TransferFailed when something in it cannot be read or a
     large file became shorter meanwhile.
     """
-    return in_threads(gzipped(_tar(workdir, tuple(exclude), on_skip or (lambda path, reason: None))))
+    patterns = DEFAULT_WORKDIR_EXCLUDES if exclude is None else tuple(exclude)
+    return in_threads(gzipped(_tar(root, patterns, on_skip or (lambda path, reason: None))))
 
 
-async def consume_workdir_archive(stream: AsyncIterator[bytes], workdir: str) -> None:
+async def consume_workdir_archive(stream: AsyncIterator[bytes], dest: str) -> None:
     """Replace the content of a directory by that of such an archive. A broken archive leaves it as it was.
 
     The archive is first stored, then extracted, both inside the directory under temporary names; only then are the old
@@ -51,17 +53,17 @@ async def consume_workdir_archive(stream: AsyncIterator[bytes], workdir: str) ->
 
     Parameters:
         stream: the chunks.
-        workdir: absolute path; created with mode 0700 if it is not there.
+        dest: absolute path; created with mode 0700 if it is not there.
 
     Raises FileRefused for an archive that would leave the directory (absolute names, `..`, links leading out, hard
     links to anything but a file of the archive) or holds devices; TransferFailed for one that is broken or cut off, and
     when the disk is full.
     """
-    await anyio.to_thread.run_sync(lambda: os.makedirs(workdir, mode=0o700, exist_ok=True))
-    async with open_part(workdir, "archive", lambda: _open_directory(workdir), mode=0o600) as stored:
+    await anyio.to_thread.run_sync(lambda: os.makedirs(dest, mode=0o700, exist_ok=True))
+    async with open_part(dest, "archive", lambda: _open_directory(dest), mode=0o600) as stored:
         async for chunk in stream:
             await anyio.to_thread.run_sync(stored.write, chunk)
-        async with aclosing(in_threads(restore(workdir, stored.name))) as steps:
+        async with aclosing(in_threads(restore(dest, stored.name))) as steps:
             async for _ in steps:
                 pass
 

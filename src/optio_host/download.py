@@ -108,11 +108,19 @@ async def _download(host: Host, ctx: DownloadContext, url: str, target: str, cle
                 return
             exit_code = await proc_wait(handle)
         if exit_code != 0:
-            raise DownloadFailed(complaint or f"curl ended with exit code {exit_code}")
+            complaint = complaint or f"curl ended with exit code {exit_code}"
+            raise DownloadFailed(complaint, exit_code=exit_code, stderr_tail=complaint)
         ctx.report_progress(100, f"Downloaded {name}")
     except DownloadFailed as error:
         kept = "" if remove_part else f"; what came is in {part}"
-        raise DownloadFailed(f"{_without_secrets(url)}: {error}{kept}") from None
+        shown = _without_secrets(url)
+        raise DownloadFailed(
+            f"{shown}: {error}{kept}",
+            url=shown,
+            target=target,
+            exit_code=error.exit_code,
+            stderr_tail=error.stderr_tail,
+        ) from None
     finally:
         with anyio.move_on_after(CLEANUP, shield=True):
             await host.remove_file(messages)

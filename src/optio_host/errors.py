@@ -47,7 +47,23 @@ class TransferFailed(HostError):
 
 
 class DownloadFailed(HostError):
-    """A download on a host failed; the partial file is removed unless the caller asked to keep it."""
+    """A download on a host failed; the partial file is removed unless the caller asked to keep it.
+
+    Attributes:
+        url: what was to be downloaded, without a password or a query.
+        target: path on the host.
+        exit_code: of curl or of the shell around it; -1 when it did not end by itself.
+        stderr_tail: what it said last.
+    """
+
+    def __init__(
+        self, message: str = "", *, url: str = "", target: str = "", exit_code: int = -1, stderr_tail: str = ""
+    ) -> None:
+        self.url = url
+        self.target = target
+        self.exit_code = exit_code
+        self.stderr_tail = stderr_tail
+        super().__init__(message or f"{url}: not downloaded to {target} (exit code {exit_code}): {stderr_tail}")
 
 
 class ProcessesSurvived(HostError):

@@ -231,8 +231,8 @@ class Host(Protocol):
         """The home directory of the user on that host."""
         ...
 
-    def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
-        """The workdir as a gzip-compressed tar, in chunks."""
+    def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncIterator[bytes]:
+        """The workdir as a gzip-compressed tar, in chunks; None leaves out `archive.DEFAULT_WORKDIR_EXCLUDES`."""
         ...
 
     async def restore_workdir(self, stream: AsyncIterator[bytes]) -> None:

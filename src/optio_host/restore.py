@@ -78,9 +78,12 @@ def leads_out(name: str, target: str) -> bool:
     return climbs > name.count("/") or ".." in parts[climbs:]
 
 
-class _Header(tarfile.TarInfo):
+class SafeHeader(tarfile.TarInfo):
+    """A header that is not believed: a broken one is an error and not the end, an extended one is bounded."""
+
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "SafeHeader":
+        """See `tarfile.TarInfo.frombuf`."""
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -98,7 +101,7 @@ def _extract(archive: str, root: int) -> Generator[int, None, None]:
     directories: dict[tuple[str, ...], int] = {}
     links: list[tuple[tuple[str, ...], str]] = []
     count = 0
-    with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_Header) as tar:
+    with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=SafeHeader) as tar:
         for member in tar:
             # A TarFile remembers every member it has seen.
             tar.members = []  # type: ignore[attr-defined]

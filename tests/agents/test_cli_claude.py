@@ -2,14 +2,15 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from claude_rig import ClaudeRig, claude_rig
-from model_api import Hold, Say, bash
-from optio_bench import Bench, rest_of, wait_for
+from model_api import Hold, Say, Use, bash
+from optio_bench import Bench, rest_of, wait_for, wait_until_dead
 
 from optio_agents.cli.visible import visible
 
@@ -29,7 +30,28 @@ SCRIPT = {
         Say("That was it."),
     ],
     "hold": [Hold("I am writing")],
+    "fetch": [Use((("mcp__optio__fetch", {"number": 7}),)), bash(DONE), Say("That was it.")],
 }
+
+EXTENSIONS = """
+import pathlib, time
+from optio_agents.extensions import PreToolUse, PreToolUseDecision, ToolContext, pre_tool_use, tool
+
+HERE = pathlib.Path(__file__).parent
+
+
+@tool
+def fetch(number: int, context: ToolContext) -> str:
+    (HERE / "called").open("a").write(f"{context.redelivered}\\n")
+    while not (HERE / "go").exists():
+        time.sleep(0.02)
+    return f"fetched {number}"
+
+
+@pre_tool_use(matcher="Bash")
+def allow(use: PreToolUse) -> PreToolUseDecision:
+    return PreToolUseDecision("allow")
+"""
 
 
 @pytest.fixture
@@ -91,6 +113,35 @@ def test_a_question_asked_before_kill_9_is_answered_after_it_from_another_termin
     assert len(answered) == len(set(answered)) == 2
     spool = Path(bench.record(asked["session"])["taskdir"], "run", "1", "stdin").read_text()
     assert spool.count(f'"request_id":"{asked["id"]}"') == 1
+
+
+def test_hooks_and_tools_from_a_file_serve_each_driver_of_a_session_for_as_long_as_the_file_is_the_same(
+    bench: Bench,
+) -> None:
+    file = bench.cwd / "extensions.py"
+    file.write_text("import missing_module")
+    wrong = bench.run("run", "--agent", "claude", "--tools", "extensions.py", "SCENARIO:fetch")
+    assert (wrong.code, "missing_module" in wrong.err) == (2, True)
+    file.write_text(EXTENSIONS)
+    options = ("--policy", "none", "--hooks", "extensions.py", "--tools", "extensions.py:fetch")
+    session = bench.run("run", "--detach", "--agent", "claude", *options, "SCENARIO:fetch").out.strip()
+    called = bench.cwd / "called"
+    wait_for(called.exists, "the call")
+    driver = bench.driver(session)
+    os.kill(driver, signal.SIGKILL)
+    wait_until_dead(driver)
+    file.write_text(EXTENSIONS + "\n# by somebody else\n")
+    refused = bench.run("drive", session)
+    assert refused.code != 0
+    assert "it is not what it was when the session was started" in refused.err
+    file.write_text(EXTENSIONS)
+    (bench.cwd / "go").touch()
+    assert bench.run("adopt", session).out.strip() == session
+    ended = bench.run("attach", "--json", session)
+    assert (ended.code, ended.ended["summary"]) == (0, "reported")
+    assert called.read_text() == "False\nTrue\n"
+    assert [each["text"] for each in ended.data("tool.answered")] == ["fetched 7"]
+    assert [each["decision"] for each in ended.data("hook.answered")] == ["allow"]
 
 
 def test_of_two_answers_the_first_wins_and_the_second_is_told(bench: Bench) -> None:

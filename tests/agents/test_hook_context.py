@@ -169,9 +169,9 @@ def test_a_blob_of_the_process_is_copied(run: Run, taskdir: str) -> None:
 
 def test_a_process_without_blobs_or_children_says_so(run: Run, hook_ctx: HookContext) -> None:
     async def body() -> None:
-        with pytest.raises(ContextLacks, match=r"load_blob\(\), and StandaloneContext has none"):
+        with pytest.raises(ContextLacks, match="load_blob, and StandaloneContext has none"):
             await hook_ctx.copy_file(ObjectId(), "blob")
-        with pytest.raises(ContextLacks, match=r"run_child_task\(\)"):
+        with pytest.raises(ContextLacks, match="run_child_task"):
             await hook_ctx.download_file("https://example.com/x", "x")
 
     run(body)

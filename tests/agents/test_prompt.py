@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from optio_agents.prompt import compose_agents_md, downloadables_block
+from optio_agents.prompt import BASE_PROMPT_POST, compose_agents_md, downloadables_block
 from optio_agents.protocol.events import DeliverableEvent, UnknownLine
 from optio_agents.protocol.features import BrowserMode, ProtocolFeatures
 from optio_agents.protocol.keywords import KEYWORDS
@@ -149,3 +149,9 @@ def test_downloadables_name_the_log_channel_only_when_comparative() -> None:
 def test_agents_md_is_its_blocks_with_an_empty_line_between() -> None:
     assert compose_agents_md("# A\n\ntext\n\n", None, "  \n", ["## B\n", "## C"]) == "# A\n\ntext\n\n## B\n\n## C\n"
     assert compose_agents_md() == ""
+
+
+def test_the_published_form_puts_what_is_given_before_the_task() -> None:
+    text = compose_agents_md("Count.", documentation="## Log channel", resume_section="Go on.")
+    assert text == f"## Log channel\n\nGo on.\n\n{BASE_PROMPT_POST}\nCount.\n"
+    assert compose_agents_md("Count.", documentation=None) == f"{BASE_PROMPT_POST}\nCount.\n"

@@ -31,6 +31,23 @@ def test_done_ends_the_session_and_cancels_the_body(run: Run, driven: Driven) ->
     run(session)
 
 
+def test_without_keywords_the_log_is_not_read_and_the_session_is_done_with_its_body(run: Run, driven: Driven) -> None:
+    async def body(host: Host, hook_ctx: HookContext) -> None:
+        driven.write("STATUS: 50% half", "ERROR: no licence")
+
+    async def session() -> None:
+        assert await driven.run(body=body, keywords=False) == Done(None)
+        assert driven.progress == []
+
+        async def broken(host: Host, hook_ctx: HookContext) -> None:
+            raise RuntimeError("no agent here")
+
+        with pytest.raises(RuntimeError, match="no agent here"):
+            await driven.run(body=broken, keywords=False)
+
+    run(session)
+
+
 def test_error_raises_with_the_agents_own_words(run: Run, driven: Driven) -> None:
     async def session() -> None:
         with pytest.raises(_SessionFailed) as raised:

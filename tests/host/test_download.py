@@ -198,6 +198,9 @@ def test_the_partial_file_is_kept_when_asked(run: Run, server: Owner, tmp_path: 
     [kept] = tmp_path.iterdir()
     assert kept.read_bytes() == CONTENT
     assert str(caught.value).endswith(f"what came is in {kept}")
+    assert (caught.value.url, caught.value.target) == (server.url("/cut"), str(tmp_path / "target"))
+    assert caught.value.exit_code > 0
+    assert caught.value.stderr_tail.startswith("curl: ")
 
 
 def test_a_server_that_is_not_there(run: Run, tmp_path: Path) -> None:

@@ -5,15 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from ..conversation.claude_code import ClaudeCode, PermissionMode
-from ..errors import PolicyError
+from ..errors import CallbacksNotLoaded, PolicyError
 from ..protocol.prompt import build_log_channel_prompt
 from .options import executable_option
 from .visible import visible
+
+if TYPE_CHECKING:
+    from ..extensions.given import ToolSource
+    from ..extensions.hooks import Hook
+    from ..journal import SourceDocument
+
+    FromFiles = tuple[list[SourceDocument], list[Hook], list[ToolSource]]
+    """Files, and the hooks and tools in them."""
 
 AGENTS = ("claude",)
 
@@ -39,6 +47,8 @@ class AgentOptions:
         permission_mode: which uses of tools it asks about.
         resume: id of one of its own sessions to go on with.
         policy: a policy file, `built-in` or `none`; else what OPTIO_POLICY names, or the built-in one.
+        hooks: files that hooks are loaded from.
+        tools: files that tools are loaded from.
     """
 
     executable: str | None
@@ -46,6 +56,8 @@ class AgentOptions:
     permission_mode: PermissionMode | None
     resume: str | None
     policy: str | None
+    hooks: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 def with_agent_options(command: Command) -> Command:
@@ -58,9 +70,12 @@ def with_agent_options(command: Command) -> Command:
         permission_mode: PermissionMode | None,
         resume: str | None,
         policy: str | None,
+        hooks: tuple[str, ...],
+        tools: tuple[str, ...],
         **others: object,
     ) -> None:
-        command(agent_options=AgentOptions(executable, model, permission_mode, resume, policy), **others)
+        options = AgentOptions(executable, model, permission_mode, resume, policy, hooks, tools)
+        command(agent_options=options, **others)
 
     for option in reversed(
         [
@@ -76,6 +91,19 @@ def with_agent_options(command: Command) -> Command:
                 metavar="F",
                 help="A policy file, which says what the agent may do without a person being asked; `built-in`: it may "
                 "read in its working directory, and report; `none`. Default: $OPTIO_POLICY, else built-in.",
+            ),
+            click.option(
+                "--hooks",
+                multiple=True,
+                metavar="F",
+                help="A file of Python (or FILE.py:NAME) with hooks that the agent calls here. Each driver of the "
+                "session runs it. May be repeated.",
+            ),
+            click.option(
+                "--tools",
+                multiple=True,
+                metavar="F",
+                help="The same with tools that run here while the agent runs there.",
             ),
             click.option("--resume", metavar="ID", help="Go on with one of the agent's own sessions."),
         ]
@@ -105,6 +133,20 @@ def agent_of(env: Mapping[str, str], options: AgentOptions, *, partial_messages:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def extensions_of(options: AgentOptions) -> "FromFiles":
+    """The files that were named, and what is in them. Raises click.UsageError for what cannot be loaded."""
+    from ..extensions.files import load, source_of
+
+    try:
+        sources = [source_of("hooks", each) for each in options.hooks]
+        sources += [source_of("tools", each) for each in options.tools]
+        return sources, *load("", sources)
+    except OSError as error:
+        raise click.UsageError(f"--hooks, --tools: {visible(str(error))}") from error
+    except CallbacksNotLoaded as error:
+        raise click.UsageError(f"--hooks, --tools: {visible(str(error.__cause__))} ({error.names[0]})") from error
 
 
 def policy_text(options: AgentOptions) -> str:

@@ -18,7 +18,7 @@ from ..driver_identity import this_driver
 from ..journal import OutcomeDocument, SessionRecord, Store, new_id
 from ..patient_store import PatientStore
 from ..session import Session
-from .agents import AgentOptions, agent_of, policy_text, with_agent_options
+from .agents import AgentOptions, agent_of, extensions_of, policy_text, with_agent_options
 from .attendance import Attendance
 from .audience import Audience
 from .brief import process_in_words
@@ -33,6 +33,8 @@ from .visible import visible
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
+
+    from .agents import FromFiles
 
     Begun = tuple[AnyHost, SessionRecord, Session | None]
 
@@ -97,8 +99,15 @@ def command(
     if session is None:
         additions = environment(assignments, files)
         agent = agent_of(additions, agent_options, partial_messages=True)
-        policy = policy_text(agent_options)
-        begin = partial(_begun, host=host, directory=directory, additions=additions, agent=agent, policy=policy)
+        begin = partial(
+            _begun,
+            host=host,
+            directory=directory,
+            additions=additions,
+            agent=agent,
+            policy=policy_text(agent_options),
+            extensions=extensions_of(agent_options),
+        )
     else:
         begin = partial(_joined, prefix=session)
 
@@ -112,9 +121,17 @@ def command(
 
 @asynccontextmanager
 async def _begun(
-    store: Store, *, host: str, directory: str | None, additions: dict[str, str], agent: ClaudeCode, policy: str
+    store: Store,
+    *,
+    host: str,
+    directory: str | None,
+    additions: dict[str, str],
+    agent: ClaudeCode,
+    policy: str,
+    extensions: "FromFiles",
 ) -> "AsyncIterator[Begun]":
     session_id = new_id()
+    sources, hooks, tools = extensions
     async with connected(host) as there:
         place = await find_place(
             there, host, None, directory=directory, scratch=False, upload=None, path=additions.get("PATH")
@@ -133,6 +150,9 @@ async def _begun(
             host_name=name_of(host),
             policy=policy,
             chat=True,
+            hooks=hooks,
+            tools=tools,
+            sources=sources,
         )
         yield there, session.record, session
 

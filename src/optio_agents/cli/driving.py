@@ -14,13 +14,17 @@ from optio_host.paths import state_dir
 
 from ..driver_identity import is_proved_dead, this_driver
 from ..errors import LeaseHeld, SessionRefused, StoreAway
-from ..journal import SessionRecord, Snapshot, Store
+from ..extensions.files import load
+from ..journal import SessionRecord, Snapshot, SourceDocument, Store
 from ..session import Session
 from .brief import process_in_words
 from .hosts import is_local
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
+
+    from ..extensions.given import ToolSource
+    from ..extensions.hooks import Hook
 
 TRY_AGAIN = 1.0
 """Seconds between two looks at whether the driver is still there."""
@@ -30,11 +34,21 @@ async def adopt_when_free(
     host: "AnyHost", store: Store, session: str, *, without_callbacks: bool = False
 ) -> Session | None:
     """The session, as soon as nobody else drives it; None when it has ended. Raises CallbackMissing, ConnectFailed."""
+    extensions: tuple[list[Hook], list[ToolSource]] | None = None
     while True:
         try:
-            if is_free(await store.snapshot(session)):
+            snapshot = await store.snapshot(session)
+            sources = sources_of(snapshot.record)
+            if is_free(snapshot):
                 await host.connect()  # now, while no lease is held that others would have to wait for
-            return await Session.adopt(host, store, session, without_callbacks=without_callbacks)
+                if extensions is None and not without_callbacks:
+                    extensions = load(session, sources)  # only by who drives: it runs the files
+            elif sources and snapshot.record.state != "ended":
+                await anyio.sleep(TRY_AGAIN)
+                continue
+            hooks, tools = extensions or ([], [])
+            without = without_callbacks or bool(sources and snapshot.record.state == "ended")
+            return await Session.adopt(host, store, session, hooks=hooks, tools=tools, without_callbacks=without)
         except (LeaseHeld, StoreAway):
             await anyio.sleep(TRY_AGAIN)
         except (SessionRefused, JobGone):
@@ -56,12 +70,18 @@ async def request_stop(store: Store, session: str, reason: str, *, force: bool =
 def can_be_adopted(snapshot: Snapshot) -> bool:
     """Whether a driver in the background may be started: the session goes on, and no other process drives it.
 
-    A session with callbacks cannot be driven by a process that does not have them.
+    A session with callbacks cannot be driven by a process that does not have them, unless they are in files.
     """
     driver = snapshot.lease.driver
     mine = driver is not None and driver.pid == os.getpid()
-    open_to_us = snapshot.record.state != "ended" and not snapshot.record.callbacks
+    held_by_files = bool(sources_of(snapshot.record))
+    open_to_us = snapshot.record.state != "ended" and (held_by_files or not snapshot.record.callbacks)
     return open_to_us and (mine or is_free(snapshot))
+
+
+def sources_of(record: SessionRecord) -> tuple[SourceDocument, ...]:
+    """The files that hold all callbacks of a session; (): there are none, or a program has them."""
+    return record.conversation.sources if record.conversation is not None else ()
 
 
 def is_free(snapshot: Snapshot) -> bool:

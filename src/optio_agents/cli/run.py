@@ -18,7 +18,16 @@ from ..journal import Limits, OutcomeDocument, new_id, open_store
 from ..journal.lease import LEASE_TTL
 from ..landing import Landing
 from ..session import Session
-from .agents import AGENTS, REMINDER, AgentOptions, agent_of, first_prompt, policy_text, with_agent_options
+from .agents import (
+    AGENTS,
+    REMINDER,
+    AgentOptions,
+    agent_of,
+    extensions_of,
+    first_prompt,
+    policy_text,
+    with_agent_options,
+)
 from .attend import attend
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out_here, exit_status, leave_with
@@ -169,6 +178,7 @@ def command(
     prompt = first_prompt(program) if agent else ""
     policy = policy_text(agent_options) if agent else ""
     session_id = new_id()
+    sources, hooks, tools = extensions_of(agent_options)
     landing = Path(os.path.abspath(deliverables or f"optio-{session_id}"))
     try:
         anyio.run(Landing(landing).prepare)
@@ -207,6 +217,9 @@ def command(
                     notify=notify,
                     make_cwd=place is None,
                     fill=uploading(there, upload) if upload else None,
+                    hooks=hooks,
+                    tools=tools,
+                    sources=sources,
                 )
                 if detach:
                     await session.leave("detached from the start")

@@ -1,6 +1,7 @@
 """What each message of the agent means for its session: events, questions, turns, and what must be said back. Pure."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -24,6 +25,7 @@ from .events import (
     CallWithdrawn,
     ConversationEvent,
     HookCalled,
+    HookFailed,
     QuestionAsked,
     QuestionWithdrawn,
     ToolCalled,
@@ -33,6 +35,7 @@ from .events import (
     TurnEnded,
     TurnStarted,
 )
+from .hook_calls import answer_of, default_of, word_of
 from .mcp import answer_at_once, call_in, cancelled_in
 from .messages import (
     Fed,
@@ -69,6 +72,8 @@ KEPT_TEXT = 64 * 1024
 
 KEPT_RESULT = 4 * 1024
 """Characters of what a tool gave back that do."""
+
+_CALLBACK = re.compile(rb'"subtype": ?"hook_callback", ?"callback_id": ?"([!#-\[\]-~]{1,64})"')
 
 SERVER_VERSION = "1"
 """Version of the MCP server that a driver is, as the agent is told."""
@@ -182,9 +187,10 @@ class Dialogue:
                     AgentUnparsed(f"{kind}: {problem}" if kind else problem, text[:HEAD_BYTES], len(text))
                 )
             case Unparsed(line, problem, request_id):
-                _unreadable(heard, AgentUnparsed(problem, _head(line), len(line)), request_id)
+                self._take_unreadable(heard, AgentUnparsed(problem, _head(line), len(line)), line, request_id)
             case Overlong(size, head, request_id):
-                _unreadable(heard, AgentUnparsed("longer than what is read whole", _head(head), size), request_id)
+                too_long = AgentUnparsed("longer than what is read whole", _head(head), size)
+                self._take_unreadable(heard, too_long, head, request_id)
             case _:
                 assert_never(message)
         return heard
@@ -215,13 +221,32 @@ class Dialogue:
         hook = self._hooks.get(asked.callback)
         if self.calls.is_known(asked.request):
             return  # its output was read again
-        if hook is None or self.calls.full:
-            heard.lines.append(refusal_line(asked.request, f"there is no hook {asked.callback}, or too much is asked"))
+        if hook is None:
+            heard.lines.append(refusal_line(asked.request, f"there is no hook {asked.callback}"))
+            return
+        if self.calls.full:
+            self._answer_for_hook(heard, hook, asked.request, "too many calls are open")
             return
         self.calls.take(asked, "hook", hook.name, place, now)
         tool, use = asked.input.get("tool_name"), asked.input.get("tool_use_id")
         about = (tool if isinstance(tool, str) else "", use if isinstance(use, str) else "")
         heard.events.append(HookCalled(asked.request, hook.name, hook.event, *about))
+
+    def _answer_for_hook(self, heard: Heard, hook: HookDocument, request: str, problem: str) -> None:
+        decision = default_of(hook.event, hook.name, problem)
+        heard.events.append(HookFailed(request, hook.name, problem, word_of(decision)[0]))
+        heard.lines.append(answer_line(request, answer_of(decision)))
+
+    def _take_unreadable(self, heard: Heard, event: AgentUnparsed, head: bytes, request: str | None) -> None:
+        heard.events.append(event)
+        if request is None:
+            return
+        found = _CALLBACK.search(head)
+        hook = self._hooks.get(found[1].decode("ascii")) if found else None
+        if hook is None:
+            heard.lines.append(refusal_line(request, f"the request cannot be read: {event.problem}"))
+        else:  # a refusal would count as no objection
+            self._answer_for_hook(heard, hook, request, event.problem)
 
     def _take_mcp(self, heard: Heard, asked: McpAsked, now: float, place: Cursor) -> None:
         if self.calls.is_known(asked.request):
@@ -298,12 +323,6 @@ def _said(message: Spoke | Fed) -> list[ConversationEvent]:
             case _:
                 assert_never(block)
     return events
-
-
-def _unreadable(heard: Heard, event: AgentUnparsed, request_id: str | None) -> None:
-    heard.events.append(event)
-    if request_id is not None:
-        heard.lines.append(refusal_line(request_id, f"the request cannot be read: {event.problem}"))
 
 
 def _ended(sends: tuple[str, ...], result: TurnResult) -> TurnEnded:

@@ -23,7 +23,8 @@ def registration(document: ConversationDocument) -> JsonMap:
     for hook in document.hooks:
         # By name: the next driver, in another process, is called by the same.
         registered: JsonMap = {
-            **({"matcher": hook.matcher} if hook.matcher else {}),
+            # It looks for a plain word as a whole, and for anything else anywhere in the name.
+            **({"matcher": f"^(?:{hook.matcher})$"} if hook.matcher else {}),
             "hookCallbackIds": [hook.name],
             "timeout": math.ceil(hook.timeout + AWAY),
         }

@@ -24,6 +24,7 @@ from ..journal_writer import JournalWriter, Said
 from .calls import Calls
 from .compose import answer_line
 from .contract import PermissionRequest
+from .dialogue import KEPT_RESULT
 from .events import HookAnswered, HookFailed, ToolAnswered, ToolProgress
 from .hook_calls import answer_of, decision_of, default_of, input_of, redacted, word_of
 from .mcp import call_in, result_line
@@ -36,9 +37,6 @@ WITHOUT_TOOL = 30.0
 
 PROGRESS_EVERY = 0.2
 """Seconds between two notes of how far the tools are."""
-
-KEPT_RESULT = 4 * 1024
-"""Characters of what a tool gave back that go into an event."""
 
 ReadAgain = Callable[[Cursor], Awaitable[HookAsked | McpAsked | None]]
 """What the agent said at a place of its output; None when that is not there any more."""

@@ -76,15 +76,16 @@ async def tools_of(server: McpServer) -> list[ServerTool]:
 
 
 def _connected(server: McpServer) -> "Client":
+    refusal = (
+        f"{server!r} is no tool: hand in functions, Tool(...), or an MCPServer of the package mcp (version 2 or newer: "
+        "pip install 'optio-agents[mcp]')"
+    )
     try:
         from mcp import Client
         from mcp.server import Server
         from mcp.server.mcpserver import MCPServer
-    except ImportError:
-        Client = None  # type: ignore[misc, assignment]
-    if Client is None or not isinstance(server, MCPServer | Server):
-        raise TypeError(
-            f"{server!r} is no tool: hand in functions, Tool(...), or an MCPServer of the package mcp "
-            "(version 2 or newer: pip install 'optio-agents[mcp]')"
-        )
+    except ImportError as error:
+        raise TypeError(refusal) from error
+    if not isinstance(server, MCPServer | Server):
+        raise TypeError(refusal)
     return Client(server)

@@ -69,12 +69,12 @@ _HOME_OF = {
     "SourceDocument": "documents",
     "State": "documents",
     "Store": "contract",
+    "ToolDocument": "documents",
     "export_lines": "export",
     "import_lines": "export",
     "mongo_store": "mongo.store",
     "new_id": "ids",
     "open_store": "open",
-    "ToolDocument": "documents",
 }
 __all__ = sorted(_HOME_OF)
 

@@ -141,11 +141,13 @@ class SourceDocument(Document):
     """A file of Python on the driving machine that defines hooks or tools of a session.
 
     Attributes:
+        kind: which of both is taken from it.
         path: absolute path.
         attribute: the name in it that holds them; "": all that it defines.
         sha256: digest of the file, hexadecimal: another content is another program.
     """
 
+    kind: Literal["hooks", "tools"]
     path: str
     attribute: str = ""
     sha256: str

@@ -34,24 +34,24 @@ printf 'optio-deliverable %s %d %s' "$kind" "$size" "$file"
 """
 
 
-async def fetch_deliverable_text(host: Host, path: str, *, max_bytes: int = TEXT_LIMIT) -> str:
+async def fetch_deliverable_text(host: Host, absolute_path: str, *, max_bytes: int = TEXT_LIMIT) -> str:
     """The text of an announced file.
 
     Where the file lies, symbolic links resolved, and what it is are decided on the host.
 
     Parameters:
         host: the host; the file must be below `deliverables` in its workdir.
-        path: as it was announced: absolute, or relative to the workdir.
+        absolute_path: as it was announced: absolute, or relative to the workdir.
         max_bytes: the largest file that is taken.
 
     Raises FileNotFoundError; FileRefused for one that lies elsewhere, is no regular file, is too large, or changed
     while it was read; UnicodeDecodeError when it is not UTF-8.
     """
-    if "\0" in path:
-        raise FileRefused(path, "a path holds no NUL")
-    if len(path.encode("utf-8", "replace")) > PATH_LIMIT:
-        raise FileRefused(path[:200] + "...", f"the path is longer than {PATH_LIMIT} bytes")
-    resolved = await _resolved(host, path, max_bytes)
+    if "\0" in absolute_path:
+        raise FileRefused(absolute_path, "a path holds no NUL")
+    if len(absolute_path.encode("utf-8", "replace")) > PATH_LIMIT:
+        raise FileRefused(absolute_path[:200] + "...", f"the path is longer than {PATH_LIMIT} bytes")
+    resolved = await _resolved(host, absolute_path, max_bytes)
     data = await _read(host, resolved, max_bytes)
     return data.decode()
 

@@ -25,6 +25,7 @@ from .events import (
 )
 from .features import DEFAULT_FEATURES, ProtocolFeatures
 from .keywords import BLANKS, BY_WORD
+from .paths import relativize_deliverable_path, validate_deliverable_path
 
 __all__ = [
     "AttentionEvent",
@@ -41,6 +42,8 @@ __all__ = [
     "event_of_line",
     "parse_log_bytes",
     "parse_log_line",
+    "relativize_deliverable_path",
+    "validate_deliverable_path",
 ]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

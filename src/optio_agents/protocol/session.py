@@ -89,6 +89,7 @@ async def run_log_protocol_session(
     browser_url_rewrite: UrlRewrite | None = None,
     agent_sender: AgentSender | None = None,
     prepare: BodyCallback | None = None,
+    keywords: bool = True,
     clock: Clock = SYSTEM_CLOCK,
     limits: DriverLimits = DEFAULT_LIMITS,
 ) -> SessionOutcome:
@@ -108,13 +109,15 @@ async def run_log_protocol_session(
         protocol: which keywords are on; the default ones if None.
         browser_url_rewrite: applied to each address of a BROWSER entry.
         agent_sender: says something to the agent; None: nothing can be said.
+        keywords: False: the log is not read, and the session is done when the body returns. For agents that are talked
+            with and know nothing of the channel.
         clock: time, for tests.
         limits: how long others may take.
 
-    Returns `Done` after DONE, and `Cancelled` once `ctx.should_continue()` is false. Raises SessionFailed after ERROR,
-    when the body returned and no DONE came, and when the log cannot be read any more; what the body or a hook raised;
-    RunInTheWay when the task directory holds a durable run that has not ended; ValueError when CALLER_MESSAGE is on
-    without a callback, or off with one.
+    Returns `Done` after DONE (without keywords: when the body has returned), and `Cancelled` once
+    `ctx.should_continue()` is false. Raises SessionFailed after ERROR, when the body returned and no DONE came, and
+    when the log cannot be read any more; what the body or a hook raised; RunInTheWay when the task directory holds a
+    durable run that has not ended; ValueError when CALLER_MESSAGE is on without a callback, or off with one.
     """
     protocol = protocol or get_protocol()
     if protocol.features.caller_messages and on_caller_message is None:
@@ -123,7 +126,7 @@ async def run_log_protocol_session(
         raise ValueError("on_caller_message is given: pass protocol=get_protocol(caller_messages=True)")
     hooks = _Hooks(body, prepare, before_execute, after_execute, on_deliverable, on_caller_message, browser_url_rewrite)
     sender = None if agent_sender is None else SerialSender(agent_sender, ctx, clock)
-    return await _Driver(host, ctx, hooks, protocol, sender, clock, limits).run()
+    return await _Driver(host, ctx, hooks, protocol, sender, keywords, clock, limits).run()
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class _Driver:
         hooks: _Hooks,
         protocol: Protocol,
         sender: SerialSender | None,
+        keywords: bool,
         clock: Clock,
         limits: DriverLimits,
     ) -> None:
@@ -154,6 +158,7 @@ class _Driver:
         self._ctx = ctx
         self._hooks = hooks
         self._protocol = protocol
+        self._keywords = keywords
         self._clock = clock
         self._limits = limits
         self._hook_ctx = HookContext(ctx, host, sender=sender)
@@ -247,7 +252,11 @@ class _Driver:
     async def _work(self, group: TaskGroup) -> None:
         for worker in self._workers:
             group.start_soon(worker.run)
-        group.start_soon(self._follow)
+        if self._keywords:
+            group.start_soon(self._follow)
+        else:
+            for worker in self._workers:
+                worker.close()
         group.start_soon(self._run_body)
         await self._closing.wait()
         if not self._given_up:
@@ -269,6 +278,8 @@ class _Driver:
         except Exception as error:
             self._finish(error)
             return
+        if not self._keywords:
+            self._finish(Done(None))
         with self._clock.move_on_after(self._limits.grace):
             await self._closing.wait()
         self._closing.set()

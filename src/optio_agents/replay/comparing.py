@@ -5,7 +5,18 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from ..conversation.contract import PermissionRequest
-from ..conversation.events import AgentUnparsed, ToolReturned, TurnCancelled, TurnEnded, TurnQueued, TurnStarted
+from ..conversation.events import (
+    AgentUnparsed,
+    CallWithdrawn,
+    HookCalled,
+    HookFailed,
+    ToolCalled,
+    ToolReturned,
+    TurnCancelled,
+    TurnEnded,
+    TurnQueued,
+    TurnStarted,
+)
 from ..conversation.exchange import HARNESS
 from ..conversation.judging import call_of
 from ..conversation.questions import tool_of
@@ -41,9 +52,12 @@ def compared(
     questions, more = recorded.snapshot.questions, []
     differences: list[Difference] = list(_decisions(questions, replayed))
     streams = ["agent", "log", "told"]
-    if recorded.record.callbacks and not hook:
+    if "on_deliverable" in recorded.record.callbacks and not hook:
         more.append("a hook was there, and none is: what the agent is told of deliverables is not compared")
         streams.remove("told")
+    stands = recorded.record.conversation
+    if stands is not None and (stands.hooks or stands.tools):
+        more.append("hooks and tools are not called again: what came of them is in what the agent did")
     differences += _events([(each.source, each.event) for each in recorded.events], events, streams)
     if outcome_in_words(recorded.record.outcome) != outcome_in_words(outcome):
         differences.append(OutcomeDiffers(recorded.record.outcome, outcome))
@@ -93,6 +107,8 @@ def _of_stream(events: Happenings, stream: str) -> list[str]:
         told = isinstance(event, TurnQueued) and event.sender == HARNESS
         if event.type.startswith("question."):
             continue  # decisions are compared by themselves
+        if isinstance(event, HookCalled | HookFailed | ToolCalled | CallWithdrawn):
+            continue  # in a replay nobody is called
         if (stream == "told" and told) or (stream == source and stream != "told"):
             found.append(_in_words(event))
     return found

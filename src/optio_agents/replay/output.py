@@ -13,8 +13,12 @@ from ..conversation.events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
+    HookCalled,
+    HookFailed,
     QuestionAsked,
     QuestionWithdrawn,
+    ToolCalled,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
@@ -65,6 +69,8 @@ def _message(happened: Happened, questions: Mapping[str, Question]) -> JsonMap |
             return {"type": "control_request", "request_id": question, "request": request}
         case QuestionWithdrawn(question, reason):
             return {"type": "control_cancel_request", "request_id": question} if reason == WITHDRAWN else None
+        case HookCalled() | HookFailed() | ToolCalled() | CallWithdrawn():
+            return None  # the program that has them is not there: what came of them is in what the agent did
         case TurnStarted(send):
             return {"type": "command_lifecycle", "command_uuid": send, "state": "started"}
         case TurnCancelled(send):

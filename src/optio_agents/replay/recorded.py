@@ -117,6 +117,7 @@ class RecordedSession:
                     "tells": False,
                     "tasks": (),
                     "allowed": (),
+                    "calls": (),
                     "policy": conversation.policy if policy is None else policy,
                 }
             )

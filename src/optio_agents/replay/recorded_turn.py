@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation.events import QuestionAnswered, QuestionWithdrawn, ToolReturned, TurnEnded
+from ..conversation.events import CallWithdrawn, QuestionAnswered, QuestionWithdrawn, ToolReturned, TurnEnded
 from ..errors import AgentsError
 from ..events import NO_ORIGIN, Origin, SessionEvent
 
@@ -81,6 +81,8 @@ class RecordedTurn:
         for at, happened in enumerate(self.events):
             match happened.event:
                 case QuestionWithdrawn(id=question) if not self._has_returned(question, at):
+                    return at
+                case CallWithdrawn():
                     return at
                 case QuestionAnswered(id=question) if question in self._questions and self._questions[question].stops:
                     return at

@@ -42,6 +42,23 @@ class Decided:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """What the agent was told by a hook that it has called.
+
+    Attributes:
+        event: "PreToolUse", "PostToolUse", "UserPromptSubmit" or "Stop".
+        hook: name of the hook.
+        tool: the tool that it was about; "": none.
+        answer: what it said, as it goes to Claude Code.
+    """
+
+    event: str
+    hook: str
+    tool: str
+    answer: Mapping[str, object]
+
+
 class FakeAgent:
     """A stand-in for Claude Code on any host with `python3` 3.10 or newer. It follows its script, whatever it is told.
 
@@ -74,7 +91,7 @@ class FakeAgent:
         program, script, played = (posixpath.join(directory, name) for name in ("claude", "script.json", "played"))
         await _run(host, f"umask 077 && mkdir -p {quote(directory)}/player && {PYTHON}")
         source = files("optio_agents.testing") / "player"
-        for name in ("__init__.py", "dialogue.py", "play.py"):
+        for name in ("__init__.py", "dialogue.py", "play.py", "registered.py"):
             await host.put_file_to_host((source / name).read_bytes(), posixpath.join(directory, "player", name))
         # Python takes a directory with this file for a program, and finds modules in it even with -I.
         await host.put_file_to_host(b"from player.play import main\n\nmain()\n", f"{directory}/__main__.py")
@@ -96,6 +113,10 @@ class FakeAgent:
     async def decisions(self) -> list[Decided]:
         """What it was told each time it had asked. Raises what `heard` does."""
         return [Decided(**each["decided"]) for each in await self._played() if "decided" in each]
+
+    async def hooked(self) -> list[Hooked]:
+        """What each hook has said, in order. Raises what `heard` does."""
+        return [Hooked(**each["hooked"]) for each in await self._played() if "hooked" in each]
 
     async def verify(self) -> None:
         """Look whether the script was followed to its end. Raises ScriptFailed when not, and what `heard` does."""

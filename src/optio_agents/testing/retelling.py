@@ -63,9 +63,12 @@ from .steps import (
     Appends,
     AsksAbout,
     AtOnce,
+    AwaitsAnswer,
     AwaitsDecision,
     AwaitsInterrupt,
     BeginsTurn,
+    CallsHook,
+    CallsOffered,
     CallsTool,
     Delivers,
     EndsTurn,
@@ -140,6 +143,8 @@ class Retelling:
         self._started: set[str] = set()
         self._open: dict[str, str] = {}  # by id of a question, the tool that it is about
         self._denied_uses: set[str] = set()
+        self._hooks: dict[str, HookCalled] = {}  # by id of the call
+        self._inputs: dict[str, Mapping[str, object]] = {}  # by id of the use
         self._announced: list[str] = []
         self._has_session = False
         self._cost = 0.0
@@ -166,6 +171,7 @@ class Retelling:
                 self._note_cut(happened, text)
                 self._do(Thinks(text, parent or ""), turn)
             case ToolUsed(id=use, name=name, input=tool_input, parent=parent):
+                self._inputs[use] = tool_input
                 self._do(CallsTool(use, name, tool_input, parent or ""), turn)
             case QuestionAsked(id=question, tool=tool, input=tool_input):
                 self._open[question] = tool
@@ -178,16 +184,24 @@ class Retelling:
                 if self._in_turn:  # a subagent may ask, and be answered, between two turns
                     self._denied += [tool] if behavior == "deny" else []
                     self.steps += [] if turn.stopped_by(at) else [AwaitsDecision(asking.use)]
-            case (
-                HookCalled()
-                | HookAnswered()
-                | HookFailed()
-                | ToolCalled()
-                | ToolProgress()
-                | ToolAnswered()
-                | CallWithdrawn()
-            ):
-                pass
+            case HookCalled(id=call, hook=hook, tool=tool, use=use):
+                self._hooks[call] = event
+                self._do(CallsHook(call, hook, use, tool, self._inputs.get(use, {})), turn)
+            case HookAnswered(id=call, decision=decision):
+                called = self._hooks.get(call)
+                if called is not None and decision == "deny":
+                    self._denied_uses.add(called.use)
+                    self._denied.append(called.tool)
+                self._do(AwaitsAnswer(call), turn)
+            case HookFailed(id=call) | ToolAnswered(id=call):
+                self._do(AwaitsAnswer(call), turn)
+            case ToolCalled(id=call, tool=tool, input=tool_input, use=use):
+                self._do(CallsOffered(call, use, tool, tool_input), turn)
+            case CallWithdrawn():
+                if happened.source == "agent" and not turn.interrupted:
+                    self._differ(happened, "left out: a fake agent waits for hooks and tools until it is interrupted")
+            case ToolProgress():
+                pass  # said by the tool, which a replay has, too
             case QuestionWithdrawn(id=question):
                 self._open.pop(question, None)
                 if turn.withdrawn_by_itself(at):
@@ -238,7 +252,7 @@ class Retelling:
             case Missing(first=first, last=last):
                 raise happened.refused(f"the events {first} to {last} are no longer there")
             case Other(type=kind):
-                if kind.startswith(("tool.", "question.", "turn.")):
+                if kind.startswith(("tool.", "question.", "turn.", "hook.", "call.")):
                     raise happened.refused("this version does not understand it")
                 self._differ(happened, "left out: this version does not understand it")
             case Notice(message=message):

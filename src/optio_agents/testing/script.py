@@ -8,9 +8,13 @@ from .steps import (
     Asks,
     AsksAbout,
     AtOnce,
+    AwaitsAnswer,
     AwaitsDecision,
     AwaitsInterrupt,
     BeginsTurn,
+    CallsHook,
+    CallsHooks,
+    CallsOffered,
     CallsTool,
     Delivers,
     EndsTurn,
@@ -41,6 +45,21 @@ def to_script(step: Step) -> dict[str, object]:
             return {"step": "asks about", "use": use, "name": name, "input": dict(tool_input), "agent": agent}
         case AwaitsDecision(use):
             return {"step": "awaits decision", "use": use}
+        case CallsHooks(event):
+            return {"step": "calls hooks", "event": event}
+        case CallsHook(call, hook, use, name, tool_input):
+            return {
+                "step": "calls hook",
+                "call": call,
+                "hook": hook,
+                "use": use,
+                "name": name,
+                "input": dict(tool_input),
+            }
+        case CallsOffered(call, use, name, arguments):
+            return {"step": "calls offered", "call": call, "use": use, "name": name, "input": dict(arguments)}
+        case AwaitsAnswer(call):
+            return {"step": "awaits answer", "call": call}
         case ReturnsFrom(use, result, is_error):
             return {"step": "returns", "use": use, "result": result, "is_error": is_error}
         case Asks(question, options, header, several):

@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..protocol.replies import SHOWN_NAME, one_line
 
@@ -32,7 +33,8 @@ class Thinks:
 class UsesTool:
     """It asks whether it may use a tool, waits for the decision, and shows what came of it. It runs nothing.
 
-    This is `CallsTool`, `AsksAbout`, `AwaitsDecision` and `ReturnsFrom` in one.
+    This is `CallsTool`, `AsksAbout`, `AwaitsDecision` and `ReturnsFrom` in one. Hooks of the session that are for it
+    are called and heeded; and a tool of the session's driver does run, and gives the result.
 
     Attributes:
         name: the tool, such as "Bash".
@@ -87,6 +89,65 @@ class AwaitsDecision:
 
     Attributes:
         id: of the `CallsTool`.
+    """
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallsHooks:
+    """It calls the session's hooks for one of the two moments that are not about a tool, and heeds what they say.
+
+    Attributes:
+        event: the moment. A message that "UserPromptSubmit" blocks ends the turn; behind "Stop" it goes on, blocked or
+            not.
+    """
+
+    event: Literal["UserPromptSubmit", "Stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallsHook:
+    """It calls one hook, and does the next step meanwhile.
+
+    Attributes:
+        id: what to know this call by, unique in the script.
+        hook: name of the hook, which the session must have.
+        use: id of the `CallsTool` that it is about; "": none.
+        name: that tool.
+        input: what that is called with, as JSON.
+    """
+
+    id: str
+    hook: str
+    use: str = ""
+    name: str = ""
+    input: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallsOffered:
+    """It calls a tool of the session's driver, and does the next step meanwhile; `ReturnsFrom` shows its result.
+
+    Attributes:
+        id: what to know this call by, unique in the script.
+        use: id of the `CallsTool`.
+        name: the tool, such as "mcp__optio__add", which the session must have.
+        input: the arguments, as JSON.
+    """
+
+    id: str
+    use: str
+    name: str
+    input: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsAnswer:
+    """It does nothing until a hook or a tool has answered.
+
+    Attributes:
+        id: of the `CallsHook` or `CallsOffered`.
     """
 
     id: str
@@ -239,6 +300,10 @@ Step = (
     | CallsTool
     | AsksAbout
     | AwaitsDecision
+    | CallsHooks
+    | CallsHook
+    | CallsOffered
+    | AwaitsAnswer
     | ReturnsFrom
     | Asks
     | Appends

@@ -218,7 +218,7 @@ class LocalHost:
             source, target, exclude=exclude, delete=delete, by_content=by_content, progress_cb=progress_cb
         )
 
-    def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
+    def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncIterator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""
         from ..archive import yield_workdir_archive
 

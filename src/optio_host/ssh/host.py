@@ -302,7 +302,7 @@ class RemoteHost:
             clock=self._clock,
         )
 
-    def archive_workdir(self, exclude: Sequence[str]) -> AsyncIterator[bytes]:
+    def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncIterator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""
         return workdir.archive_workdir(self._link, self.workdir, exclude, clock=self._clock)
 

@@ -46,7 +46,7 @@ async def remove_tree(link: Link, path: str, *, clock: Clock = SYSTEM_CLOCK) -> 
 async def archive_workdir(
     link: Link,
     workdir: str,
-    exclude: Sequence[str] = DEFAULT_WORKDIR_EXCLUDES,
+    exclude: Sequence[str] | None = None,
     *,
     on_skip: Skipped | None = None,
     clock: Clock = SYSTEM_CLOCK,
@@ -56,7 +56,8 @@ async def archive_workdir(
     The files come here first, into a temporary file, and are judged and compressed here. A file that changed meanwhile
     is archived as it was read, if it did not become shorter.
     """
-    listing = await list_tree(link, workdir, exclude, clock)
+    patterns = DEFAULT_WORKDIR_EXCLUDES if exclude is None else exclude
+    listing = await list_tree(link, workdir, patterns, clock)
     plan = compare(listing, {})
     for name, reason in plan.left_out:
         if on_skip is not None:

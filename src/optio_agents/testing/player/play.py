@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from .dialogue import Dialogue, InputEnded, Interrupted
+from .registered import servers_in
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 ENDINGS = ("ends", "fails")
@@ -78,8 +79,27 @@ class Player:
                 self._dialogue.ask(name, asked, use, agent)
             case {"step": "awaits decision", "use": str(use)}:
                 self._dialogue.await_decision(use)
+            case {"step": "calls hooks", "event": str(event)}:
+                self._dialogue.call_hooks(event)
+            case {"step": "calls hook", "call": str(call), "hook": str(hook), **about}:
+                match about:
+                    case {"use": str(use), "name": str(name), "input": dict(tool_input)}:
+                        self._dialogue.call_hook(call, hook, use, name, tool_input)
+            case {
+                "step": "calls offered",
+                "call": str(call),
+                "use": str(use),
+                "name": str(name),
+                "input": dict(given),
+            }:
+                self._dialogue.call_tool(call, use, name, given)
+            case {"step": "awaits answer", "call": str(call)}:
+                self._dialogue.await_answer(call)
             case {"step": "returns", "use": str(use), "result": str(result), "is_error": is_error}:
                 denied, _ = self._dialogue.decision(use)
+                offered = self._dialogue.result(use)
+                if offered is not None:
+                    result, is_error = offered
                 self._return(use, denied or result, is_error=bool(denied or is_error))
             case {"step": "appends", "line": str(line)}:
                 append(line)
@@ -109,12 +129,22 @@ class Player:
     def _use(self, name: str, tool_input: Mapping[str, object], result: str | None, *, asks: bool) -> None:
         use = f"toolu_{self._uses + 1}"
         self._call(use, name, tool_input, "")
-        if asks:
-            self._dialogue.ask(name, tool_input, use)
+        behavior = self._dialogue.call_hooks("PreToolUse", use, name, tool_input)
+        called_with = self._dialogue.input_for(use, tool_input)
+        if behavior == "ask" or (asks and not behavior):
+            self._dialogue.ask(name, called_with, use)
             self._dialogue.await_decision(use)
         denied, used = self._dialogue.decision(use)
-        text = denied or (json.dumps(used.get("answers", {})) if result is None else result)
-        self._return(use, text, is_error=bool(denied))
+        if denied:
+            self._return(use, denied, is_error=True)
+            return
+        text, is_error = (json.dumps(used.get("answers", {})) if result is None else result), False
+        if self._dialogue.is_offered(name):
+            self._dialogue.call_tool(use, use, name, used or called_with)
+            self._dialogue.await_answer(use)
+            text, is_error = self._dialogue.result(use) or (text, is_error)
+        self._dialogue.call_hooks("PostToolUse", use, name, used or called_with)
+        self._return(use, text, is_error=is_error)
 
     def _call(self, use: str, name: str, tool_input: Mapping[str, object], parent: str) -> None:
         self._uses += 1
@@ -149,7 +179,7 @@ def main() -> None:
     """Follow the script until the input ends."""
     script, played, *arguments = sys.argv[1:]
     with open(script, encoding="utf-8") as file, open(played, "a", encoding="ascii") as notes:
-        player = Player(Dialogue(notes, session_of(arguments)))
+        player = Player(Dialogue(notes, session_of(arguments), servers_in(arguments)))
         try:
             player.play(json.load(file))
         except InputEnded:

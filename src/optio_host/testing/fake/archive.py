@@ -12,7 +12,9 @@ from .link import Operation
 from .tree import FileTree
 
 
-async def pack(operation: Operation, files: FileTree, workdir: str, exclude: Sequence[str]) -> AsyncGenerator[bytes]:
+async def pack(
+    operation: Operation, files: FileTree, workdir: str, exclude: Sequence[str] | None
+) -> AsyncGenerator[bytes]:
     """See `optio_host.Host.archive_workdir`."""
     await operation.reach()
     with TemporaryDirectory(prefix="optio-fake-") as directory:

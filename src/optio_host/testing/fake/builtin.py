@@ -1,7 +1,7 @@
 """The few commands that a fake host knows without a script: what the driver of a session asks of every host.
 
 This is no shell. Known are `mkdir -p`, `rm -f`, `rm -rf`, `chmod MODE`, `true`, `printf %s "$NAME"` with plain or
-quoted words, joined by `&&`; and the two questions that a driver asks, by the marks in their answers.
+quoted words, joined by `&&`; and the three questions that a driver asks, by the marks in their answers.
 """
 
 import re
@@ -17,6 +17,12 @@ _UNFINISHED = re.compile(r"for run in (?P<taskdir>.+)/run/\*/; do\n.*optio-unfin
 _DELIVERABLE = re.compile(
     r"root=\$\(cd (?P<workdir>.+?) && pwd.*\{ realpath (?P<path>.+?) 2>.*optio-deliverable ", re.DOTALL
 )
+_SEED = re.compile(
+    r"cd (?P<workdir>[^\n]+) \|\| exit\n.*printf 'optio-seed '\n"
+    r'for path in (?P<shallow>.*); do look "\$path" -prune \|\| exit; done\n'
+    r'for path in (?P<deep>.*); do look "\$path" \|\| exit; done\n',
+    re.DOTALL,
+)
 
 _VARIABLE = re.compile(r'printf %s "\$(\w+)"')
 
@@ -29,6 +35,9 @@ def builtin(command: str, files: FileTree, cwd: str, env: Mapping[str, str]) -> 
         return (Stdout(_unfinished(files, _unquoted(found["taskdir"]))),)
     if found := _DELIVERABLE.search(command):
         return (Stdout(_deliverable(files, _unquoted(found["workdir"]), _unquoted(found["path"]))),)
+    if found := _SEED.search(command):
+        shallow, deep = shlex.split(found["shallow"]), shlex.split(found["deep"])
+        return (Stdout(_seed(files, _unquoted(found["workdir"]), shallow, deep)),)
     parts = _parts(command)
     if parts is None or not all(_is_known(words) for words in parts):
         return None
@@ -122,3 +131,20 @@ def _kind(node: Node, resolved: str, root: str) -> str:
     if node.kind != stat.S_IFREG:
         return "irregular"
     return "regular" if node.mode & 0o400 else "unreadable"
+
+
+def _seed(files: FileTree, workdir: str, shallow: list[str], deep: list[str]) -> str:
+    """As optio_agents asks before it captures or plants a seed: what is there, symbolic links not followed."""
+    records: list[str] = []
+    pending = [(path, False) for path in shallow] + [(path, True) for path in deep]
+    while pending:
+        path, below = pending.pop()
+        try:
+            node = files.node(join(workdir, path), follow=False)
+        except OSError:
+            continue
+        kind = "d" if node.is_dir else "o" if not node.is_file else "x" if node.mode & 0o100 else "f"
+        records.append(f"{kind}{path}")
+        if below and node.is_dir:
+            pending += [(f"{path}/{name}", True) for name in node.entries]
+    return "optio-seed " + "".join(f"{record}\0" for record in [*records, "whole"])

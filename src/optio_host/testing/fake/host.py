@@ -318,7 +318,7 @@ class FakeHost:
             async for chunk in chunks:
                 yield chunk
 
-    async def archive_workdir(self, exclude: Sequence[str]) -> AsyncGenerator[bytes]:
+    async def archive_workdir(self, exclude: Sequence[str] | None) -> AsyncGenerator[bytes]:
         """The workdir as a gzip-compressed tar, in chunks."""
         operation = await self._machine.link.begin("archive_workdir", self.workdir)
         async with aclosing(archive.pack(operation, self.files, self.workdir, exclude)) as chunks:
