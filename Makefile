@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host bench-conversation clean
+.PHONY: help demo test check format picture bench-host bench-conversation clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -13,6 +13,7 @@ help:
 	@echo "make format  rewrite the code the way 'make check' wants it"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
+	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -56,6 +57,9 @@ bench-host: $(VENV)/has-bench
 
 bench-conversation: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/conversation.py $(BENCH)
+
+picture: $(VENV)/has-demo $(VENV)/has-bench
+	@$(BIN)/python benchmarks/survival.py docs/survival.png
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
