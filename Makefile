@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak bench-store clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak bench-store soak-full clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -18,6 +18,7 @@ help:
 	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
 	@echo "make recordings  record the sessions that replay in the tests anew, with the real Claude Code"
 	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
+	@echo "make soak-full  the numbers of docs/reliability.md: 10,000 cuts, 1,000 cancels of each kind, deadlines, memory"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -82,6 +83,14 @@ MINUTES ?= 10
 soak: $(VENV)/has-test
 	@$(BIN)/python tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(STORE),--store '$(STORE)') \
 	  $(if $(PLAN),--episodes 1 --plan '$(PLAN)') $(SOAK)
+
+# The numbers in docs/reliability.md: about an hour for those that stand here.
+CUTS ?= 10000
+CANCELS ?= 1000
+soak-full: $(VENV)/has-test
+	@$(BIN)/python tests/soak/cuts.py --cuts $(CUTS)
+	@$(BIN)/python tests/soak/cancels.py --cancels $(CANCELS)
+	@$(BIN)/python tests/soak/bounds.py
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -200,7 +200,7 @@ class Episode:
                 with suppress(OSError, IndexError):
                     supervisor = Path(snapshot.record.rundir, "supervisor") if snapshot else Path("/")
                     self._may_be_lost.add(name)
-                    self._signal(int(supervisor.read_text().split()[0]), signal.SIGKILL)
+                    self.world.signal_if_there(int(supervisor.read_text().split()[0]), signal.SIGKILL)
             case "drive four times":
                 async with anyio.create_task_group() as drivers:
                     for _ in range(4):
@@ -208,16 +208,16 @@ class Episode:
             case "look":
                 await self.world.optio(*self._dice.choice(self._looks(name)))
             case "kill driver":
-                self._signal(await self._driver(name), signal.SIGKILL)
+                self.world.signal_if_there(await self._driver(name), signal.SIGKILL)
             case "term driver":
                 if driver := await self._driver(name):
                     self._may_be_cancelled.add(name)
-                    self._signal(driver, signal.SIGTERM)
+                    self.world.signal_if_there(driver, signal.SIGTERM)
             case "pause driver":
                 driver = await self._driver(name)
-                self._signal(driver, signal.SIGSTOP)
+                self.world.signal_if_there(driver, signal.SIGSTOP)
                 self._stopped.add(driver)
-                await self._for_a_while(action.amount, lambda: self._signal(driver, signal.SIGCONT))
+                await self._for_a_while(action.amount, lambda: self.world.signal_if_there(driver, signal.SIGCONT))
             case "adopt":
                 await self.world.optio("adopt", self._ids[name])
             case "attach" | "attach slowly" | "attach and never read":
@@ -231,7 +231,7 @@ class Episode:
                     if watcher.ran.arguments[0] != "run" or number == signal.SIGHUP:
                         watcher.ended_by_us = True
                         watcher.ran.killed = True
-                        self._signal(watcher.ran.pid, number)
+                        self.world.signal_if_there(watcher.ran.pid, number)
             case "cancel" | "force":
                 await self._cancel(name, force=action.what == "force")
             case "send":
@@ -265,13 +265,6 @@ class Episode:
         finally:
             end()
 
-    def _signal(self, pid: int, number: int) -> None:
-        if pid and pid in self.world.processes():
-            if number == signal.SIGKILL:
-                self.world.killed.add(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
     def _kill_children_of(self, pid: int) -> None:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             if self._dice.random() < 0.5:
@@ -289,7 +282,7 @@ class Episode:
                 if far in environment and not of_a_run:
                     found.append(pid)
         if found:
-            self._signal(self._dice.choice(found), signal.SIGKILL)
+            self.world.signal_if_there(self._dice.choice(found), signal.SIGKILL)
 
     # What users do
 
@@ -344,7 +337,7 @@ class Episode:
         for place in ("here", "far"):
             self.world.empty(place)
         for pid in self._stopped:
-            self._signal(pid, signal.SIGCONT)
+            self.world.signal_if_there(pid, signal.SIGCONT)
 
     async def _settle(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -150,6 +150,14 @@ class World:
                 continue  # it has just ended
         return found
 
+    def signal_if_there(self, pid: int, number: int) -> None:
+        """Send a signal to a process of this world."""
+        if pid and pid in self.processes():
+            if number == signal.SIGKILL:
+                self.killed.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def problems(self) -> Iterator[str]:
         """What commands and drivers have said that nobody should ever read."""
         said = [
@@ -177,15 +185,21 @@ class World:
 
 
 @asynccontextmanager
-async def world(store: str = "", *, keep: bool = False) -> AsyncIterator[World]:
-    """One for an episode, with nothing left of it afterwards; with `keep`, its directory stays."""
+async def world(store: str = "", *, keep: bool = False, small: bool = True) -> AsyncIterator[World]:
+    """One for an episode, with nothing left of it afterwards.
+
+    Parameters:
+        store: URL of its store; "": a SQLite file of its own.
+        keep: its directory stays.
+        small: the disks are small ones, which can be filled; where this user may mount them.
+    """
     # Below no directory of this user alone: another user may log in.
     base = Path(tempfile.mkdtemp(prefix="optio-soak-", dir="/tmp"))
     base.chmod(0o755)
     try:
         for name in ("work", "ran", "notes", "home/.ssh", "home there", "near", "far"):
             (base / name).mkdir(parents=True, mode=0o700)
-        with disk(base / "near") as near, disk(base / "far") as far:
+        with disk(base / "near", small=small) as near, disk(base / "far", small=small) as far:
             with sshd(base / "sshd", settings=f'SetEnv XDG_STATE_HOME={base}/far "HOME={base}/home there"') as server:
                 async with Relay(server.port) as relay:
                     write_ssh_config(base / "home" / ".ssh", server, relay.port)
@@ -208,14 +222,14 @@ def keep_disks(base: Path) -> None:
 
 
 @contextmanager
-def disk(directory: Path) -> Iterator[bool]:
-    """A small disk at this directory, as root; else none, which is said."""
-    options = f"size={DISK},mode=0700"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", directory], capture_output=True)
+def disk(directory: Path, *, small: bool) -> Iterator[bool]:
+    """A small disk at this directory, if one is wanted and may be mounted; whether there is one."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "none", str(directory)]
+    mounted = small and subprocess.run(mount, capture_output=True).returncode == 0
     try:
-        yield mounted.returncode == 0
+        yield mounted
     finally:
-        if mounted.returncode == 0:
+        if mounted:
             subprocess.run(["umount", "-l", directory], check=True)
 
 
