@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host bench-conversation clean
+.PHONY: help demo test check format bench-host bench-conversation fuzz clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -13,6 +13,7 @@ help:
 	@echo "make format  rewrite the code the way 'make check' wants it"
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
+	@echo "make fuzz    give every reader of the outside bytes that nobody thought of; SECONDS=60 each, TARGET=... for one"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -57,5 +58,10 @@ bench-host: $(VENV)/has-bench
 bench-conversation: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/conversation.py $(BENCH)
 
+# SECONDS is for each target; TARGET="log_lines exports" chooses some; KEEP=--keep writes the committed corpus anew.
+SECONDS ?= 60
+fuzz: $(VENV)/has-test $(VENV)/has-fuzz
+	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(KEEP) $(TARGET)
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from .errors import HostError
 from .outcome import Exited, Lost, Outcome, Signalled
 
 
@@ -254,8 +255,11 @@ def read_process(text: str) -> Process | None:
 
 
 def path_from_hex(text: str) -> str:
-    """A path that was sent as hexadecimal digits, since it may hold anything."""
-    return bytes.fromhex(text).decode("utf-8", "surrogateescape")
+    """A path that was sent as hexadecimal digits, since it may hold anything. Raises HostError when it was not."""
+    try:
+        return bytes.fromhex(text).decode("utf-8", "surrogateescape")
+    except ValueError:
+        raise HostError(f"the host was to say a path and said {text[:80]!r}; it may be asked again") from None
 
 
 def _identity(line: str, places: tuple[int, int]) -> Identity | None:
