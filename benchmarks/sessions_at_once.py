@@ -67,7 +67,9 @@ def measure(count: int, idle: float, samples: int, directory: Path, place: Place
     rows = [
         Row(f"{what}, start of all", "s", _float(started["seconds"]), None, "", AtMost(count / 10), ""),
         Row(f"{what}, memory of the driver", "MB", pss, None, "", AtMost(MEMORY[where]), empty),
-        Row(f"{what}, idle, driver", "%", _float(idled["driver"]), None, "", AtMost(PROCESSOR[where]), "of a processor"),
+        Row(
+            f"{what}, idle, driver", "%", _float(idled["driver"]), None, "", AtMost(PROCESSOR[where]), "of a processor"
+        ),
         Row(f"{what}, idle, its commands", "%", _float(idled["commands"]), None, "", AtMost(PROCESSOR[where]), ""),
     ]
     if place is not None:

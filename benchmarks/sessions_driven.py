@@ -116,7 +116,9 @@ async def main() -> None:
             say(step="idle")
             await anyio.sleep(task["idle"])
             passed = time.monotonic() - begun
-            mine, theirs = (100 * (now - then) / passed for now, then in zip(processor_seconds(), used_before))
+            mine, theirs = (
+                100 * (now - then) / passed for now, then in zip(processor_seconds(), used_before, strict=True)
+            )
             say(step="idled", driver=mine, commands=theirs, resident=resident_megabytes(), peak=peak_megabytes())
             say(step="timed", milliseconds=await latencies(store, sessions, task["samples"]))
             begun = time.monotonic()

@@ -151,6 +151,7 @@ class Snapshot:
         input_size: bytes in the stdin spool.
         input_closed: no more input will come.
         directory: the run directory, symbolic links resolved.
+        watched: the supervisor stops the program when it sees no driver for too long.
     """
 
     gone: bool = False
@@ -166,6 +167,7 @@ class Snapshot:
     input_size: int = 0
     input_closed: bool = False
     directory: str = ""
+    watched: bool = False
 
     @property
     def running(self) -> bool:
@@ -243,6 +245,7 @@ def read_snapshot(answers: Iterable[tuple[str, str]]) -> Snapshot:
         input_size=_number(first.get("stdin", "")) or 0,
         input_closed="eof" in first,
         directory=path_from_hex(first.get("dir", "")),
+        watched=first.get("no-driver", "0") != "0",
     )
 
 

@@ -8,7 +8,7 @@ from optio_agents.protocol.features import ProtocolFeatures
 from optio_agents.protocol.keywords import BLANKS, BY_WORD
 from optio_agents.protocol.parser import event_of_line
 from optio_host.cursor import CHECKED_BYTES, START, Cursor
-from optio_host.following import Following, Look, began_again
+from optio_host.following import Following, Look
 from optio_host.host import FileReset, Followed
 from optio_host.lines import HEAD_BYTES, Line, LineFramer, LongLine
 from optio_host.ssh.frames import FrameReader, Looked, escaped
@@ -118,10 +118,9 @@ def spools(data: bytes) -> None:
                 following = Following(cursor, limit)
             case 4:
                 version += 1
-                # What was begun and had no line end is gone with its version; nobody is told of more than that.
                 spool.begin_again(b"v%d\n" % version, spool.inode + choices.below(2))
-                while following.fed > 0 and began_again(found := spool.look(following, 70)):
-                    heard(found, True)
+                # At once: what is rewritten twice between two looks may look like what it was.
+                heard(spool.look(following, 70), True)
             case _:
                 heard(spool.look(following, 1 << 20), True)
     for _ in range(3):
