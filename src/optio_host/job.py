@@ -27,7 +27,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .errors import HostError
 from .host import FollowsFiles, RunsCommands
 from .job_errors import InputClosed, JobGone
-from .job_rounds import Known, rounds_of, until_next
+from .job_rounds import Known, rounds_of
 from .job_shell import Answers, act, ask, assignments, exports, farside
 from .job_state import (
     Ended,
@@ -45,6 +45,7 @@ from .job_state import (
 )
 from .job_stop import Proof, RunTree
 from .outcome import Lost, Outcome
+from .together import until_next
 
 LOOK_EVERY = 5.0
 """Seconds between two looks of `wait` while no exit file shows up: the supervisor may have been killed."""

@@ -2,7 +2,7 @@
 
 Each target runs in a process of its own, guided by the coverage of src (atheris). It begins with the committed corpus
 and with what earlier runs have found, in `.fuzz/`. What fails is written to `.fuzz/found/`, and how to see it again is
-said. `--keep` puts into the committed corpus the few inputs that reach everything which is reached now.
+said. `--keep` puts small inputs that reached something new into the committed corpus.
 """
 
 import argparse
@@ -23,8 +23,8 @@ KEPT = ROOT / ".fuzz"
 FOUND = KEPT / "found"
 LONGEST = 600
 """Bytes of an input: what a target makes of more is no different, and slower."""
-MOST_KEPT = 60
-"""Inputs of a target that are committed for their coverage, at most: the smallest."""
+MOST_KEPT = 40
+"""Inputs of a target that are committed because each reached something new, at most: the smallest."""
 PROGRESS = re.compile(r"#(\d+)\s+\S+\s+cov: (\d+) ft: \d+ corp: (\d+)/\S+ .*?exec/s: (\d+)")
 FINDING = re.compile(r"Test unit written to (\S+)")
 
@@ -82,17 +82,11 @@ def unpacked(name: str) -> Path:
 
 
 def keep(name: str) -> int:
-    """Commit the inputs that reach everything, as few and as small as libFuzzer finds; what was found stays."""
-    merged = KEPT / "merged" / name
-    merged.mkdir(parents=True, exist_ok=True)
-    for old in merged.iterdir():
-        old.unlink()
-    command = [sys.executable, HERE / "one.py", name, "-merge=1", f"-max_len={LONGEST}", merged, unpacked(name)]
-    subprocess.run(command, check=True, capture_output=True)
-    small = sorted((file.read_bytes() for file in merged.iterdir()), key=len)[:MOST_KEPT]
+    """Commit the smallest inputs of those that reached something new when they were found; what was found stays."""
+    kept = sorted({file.read_bytes() for file in unpacked(name).iterdir()}, key=len)[:MOST_KEPT]
     found = [each for each in target.corpus(name) if each.name]
-    target.write_corpus(name, [*found, *(target.Input("", data) for data in small)])
-    return len(small)
+    target.write_corpus(name, [*found, *(target.Input("", data) for data in kept)])
+    return len(kept)
 
 
 def table(results: list[Result]) -> str:

@@ -14,9 +14,10 @@ from optio_host.errors import HostError, LinkLost
 from optio_host.host import RunResult
 from optio_host.job import Job
 from optio_host.job_errors import NotOwner
-from optio_host.job_rounds import MOST, Known, Rounds
+from optio_host.job_rounds import Known, Rounds
 from optio_host.job_state import Owner
 from optio_host.outcome import Exited, Lost
+from optio_host.together import MOST
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
