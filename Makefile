@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format bench-host bench-conversation fuzz clean
+.PHONY: help demo test check format picture bench-host bench-conversation fuzz scale clean
 
 help:
 	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
@@ -14,6 +14,8 @@ help:
 	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
 	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
 	@echo "make fuzz    give every reader of the outside bytes that nobody thought of; SECONDS=60 each, TARGET=... for one"
+	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
+	@echo "make scale   many sessions in one driver process, SESSIONS=1000 of them; see docs/scale.md"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/made:
@@ -62,6 +64,13 @@ bench-conversation: $(VENV)/has-bench
 SECONDS ?= 60
 fuzz: $(VENV)/has-test $(VENV)/has-fuzz
 	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(KEEP) $(TARGET)
+
+picture: $(VENV)/has-demo $(VENV)/has-bench
+	@$(BIN)/python benchmarks/survival.py docs/survival.png
+
+SESSIONS ?= 1000
+scale: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/sessions_at_once.py --sessions $(SESSIONS) $(BENCH)
 
 clean:
 	rm -rf $(VENV) .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -210,7 +210,7 @@ class Drive:
             return OutcomeDocument(outcome="lost", reason=self._outcome.reason)
         state = await until_reached(self._job.state, self._clock)
         if isinstance(state, Ended) and state.reason != "none":
-            return OutcomeDocument(outcome="failed", reason=_stopped_by_supervisor(state.reason))
+            return OutcomeDocument(outcome="failed", reason=stopped_by_supervisor(state.reason))
         how = describe(self._outcome)
         because = f": {self._conversation.failure}" if self._conversation and self._conversation.failure else ""
         return OutcomeDocument(outcome="failed", reason=f"the program ended without DONE or ERROR ({how}){because}")
@@ -361,7 +361,8 @@ def unless_gone(proof: Proof) -> list[Said]:
             assert_never(proof)
 
 
-def _stopped_by_supervisor(reason: StopReason) -> str:
+def stopped_by_supervisor(reason: StopReason) -> str:
+    """Why a session has failed whose program the supervisor has stopped; "" when it has not."""
     match reason:
         case "no-driver":
             return "stopped on its host, where no driver was seen for too long"

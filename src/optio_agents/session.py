@@ -28,12 +28,15 @@ from optio_host.job_state import Owner
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
 from .conversation.claude_code import ClaudeCode
+from .conversation.offering import arguments_for, environment_for
 from .conversation.questions import question_in_words
 from .delivery import DeliverableHook, Deliveries, StreamingHost
 from .drive import Drive
 from .driver_identity import is_proved_dead, this_driver
 from .errors import CallbackMissing, JournalError, LeaseHeld, LeaseLost, SessionRefused, StoreError
 from .events import DriverChanged, DriverLeft, Record, SessionEnded, SessionStarted
+from .extensions.given import Extensions, ToolSource
+from .extensions.hooks import Hook
 from .filling import Fill, fill_directory
 from .history import follow_history
 from .hooks import HookProgress
@@ -47,6 +50,7 @@ from .journal import (
     OutcomeDocument,
     SessionRecord,
     Snapshot,
+    SourceDocument,
     State,
     Store,
     new_id,
@@ -101,6 +105,7 @@ class Session:
         job: Job,
         snapshot: Snapshot,
         hook: DeliverableHook | None,
+        extensions: Extensions,
         *,
         redelivered: bool,
         clock: Clock,
@@ -119,6 +124,7 @@ class Session:
                 writer,
                 snapshot,
                 lambda question: notifier.notify("question", question_in_words(question)),
+                extensions,
                 clock,
             )
         progress = HookProgress()
@@ -182,6 +188,9 @@ class Session:
         make_cwd: bool = False,
         fill: Fill | None = None,
         on_deliverable: DeliverableHook | None = None,
+        hooks: Sequence[Hook] = (),
+        tools: Sequence[ToolSource] = (),
+        sources: Sequence[SourceDocument] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Session":
         """Start a program, or an agent and a conversation with it, as a session of its own.
@@ -209,17 +218,25 @@ class Session:
             make_cwd: make the directory first, for a session that works in one of its own.
             fill: puts into the directory what the program needs, before it starts.
             on_deliverable: called with each deliverable once it has landed.
+            hooks: what an agent calls at certain moments; see `optio_agents.extensions`.
+            tools: functions and MCP servers of this process that an agent may use.
+            sources: the files that hooks and tools were loaded from, if another process can load them, too.
             clock: time, for tests.
 
         Raises StartFailed when the program cannot be started, AgentRefused when that is known before; PolicyError,
-        HostError, StoreError.
+        HostError, StoreError; ValueError, TypeError for hooks and tools that are none, or are given to no agent.
         """
+        extensions = await Extensions.of(hooks, tools)
+        if extensions.names and not isinstance(agent, ClaudeCode):
+            raise ValueError("hooks and tools are for an agent: agent=ClaudeCode(...)")
         conversation: ConversationDocument | None = None
         if isinstance(agent, ClaudeCode):
             if policy:
                 Policy.loads(policy)  # what is wrong with it is said before anything is started
             await agent.check(host, "/" if make_cwd else cwd)
-            command, env = agent.command(), {**agent.environment(), **(env or {})}
+            offered = extensions.tool_documents()
+            command = (*agent.command(), *arguments_for(offered))
+            env = {**environment_for(offered), **agent.environment(), **(env or {})}
             agent = "claude"
             conversation = ConversationDocument(
                 dialect="claude",
@@ -228,6 +245,9 @@ class Session:
                 deny_after=deny_after,
                 policy=policy,
                 chat=chat,
+                hooks=extensions.hook_documents(),
+                tools=offered,
+                sources=tuple(sources),
             )
         redact = Redactor.of_environment(os.environ, env or {})
         session = session_id or new_id()
@@ -242,7 +262,7 @@ class Session:
             taskdir=taskdir,
             rundir=posixpath.join(taskdir, "run", "1"),
             deliverables_dir=deliverables,
-            callbacks=_names(on_deliverable),
+            callbacks=_names(on_deliverable, extensions),
             limits=limits,
             notify=notify,
             conversation=conversation,
@@ -286,7 +306,7 @@ class Session:
         await writer.commit(Said(_started(record)), record={"state": "running"})
         seams.reached("start committed")
         snapshot = await store.snapshot(session)
-        return cls(host, writer, job, snapshot, on_deliverable, redelivered=False, clock=clock)
+        return cls(host, writer, job, snapshot, on_deliverable, extensions, redelivered=False, clock=clock)
 
     @classmethod
     async def adopt(
@@ -296,6 +316,8 @@ class Session:
         session_id: str,
         *,
         on_deliverable: DeliverableHook | None = None,
+        hooks: Sequence[Hook] = (),
+        tools: Sequence[ToolSource] = (),
         without_callbacks: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> "Session":
@@ -305,7 +327,7 @@ class Session:
             host: where it runs.
             store: where its journal is kept.
             session_id: its id.
-            on_deliverable: as it was given to `start`.
+            on_deliverable, hooks, tools: as they were given to `start`; hooks and tools are known by their names.
             without_callbacks: go on although a callback that it was started with is missing.
             clock: time, for tests.
 
@@ -313,7 +335,8 @@ class Session:
         run out; SessionRefused when the session has ended; SessionUnknown; HostError, StoreError.
         """
         before = await store.snapshot(session_id)
-        missing = set(before.record.callbacks) - set(_names(on_deliverable))
+        extensions = await Extensions.of(hooks, tools)
+        missing = set(before.record.callbacks) - set(_names(on_deliverable, extensions))
         if missing and not without_callbacks:
             raise CallbackMissing(session_id, tuple(sorted(missing)))
         last = before.lease.driver
@@ -325,7 +348,7 @@ class Session:
         lease = await store.acquire(session_id, this_driver(), taking_over=before.lease.generation if dead else None)
         seams.reached("acquired")
         try:
-            return await cls._take_over(host, store, lease, _fate(last, dead), on_deliverable, clock)
+            return await cls._take_over(host, store, lease, _fate(last, dead), on_deliverable, extensions, clock)
         except (LeaseLost, NotOwner) as error:
             await _let_go(store, lease)
             if isinstance(error, NotOwner) and (await store.snapshot(session_id)).lease.generation == lease.generation:
@@ -343,6 +366,7 @@ class Session:
         lease: Lease,
         fate: Fate,
         on_deliverable: DeliverableHook | None,
+        extensions: Extensions,
         clock: Clock,
     ) -> "Session":
         snapshot = await store.snapshot(lease.session)
@@ -371,7 +395,7 @@ class Session:
         await writer.commit(*said, record={"state": "running"} if record.state == "starting" else None)
         seams.reached("adoption committed")
         redelivered = fate != "released" or snapshot.cursors.get(DOUBTFUL) == stands
-        return cls(host, writer, job, snapshot, on_deliverable, redelivered=redelivered, clock=clock)
+        return cls(host, writer, job, snapshot, on_deliverable, extensions, redelivered=redelivered, clock=clock)
 
     @staticmethod
     async def list(store: Store, *, states: Collection[State] = ()) -> Sequence[SessionRecord]:
@@ -399,7 +423,11 @@ class Session:
 
     async def cancel(self, reason: str) -> None:
         """End the session now: TERM to the whole tree, then KILL. An outcome that is fixed already stays."""
-        await self._drive.decide(OutcomeDocument(outcome="cancelled", reason=reason))
+        await self.stop(OutcomeDocument(outcome="cancelled", reason=reason))
+
+    async def stop(self, outcome: OutcomeDocument) -> None:
+        """The same with another outcome than cancelled."""
+        await self._drive.decide(outcome)
 
     async def kill(self) -> None:
         """Give the program no more time: KILL to all of it."""
@@ -435,8 +463,8 @@ def _started(record: SessionRecord) -> SessionStarted:
     return SessionStarted(record.command, record.cwd, record.deliverables_dir, record.taskdir)
 
 
-def _names(on_deliverable: DeliverableHook | None) -> tuple[str, ...]:
-    return () if on_deliverable is None else ("on_deliverable",)
+def _names(on_deliverable: DeliverableHook | None, extensions: Extensions) -> tuple[str, ...]:
+    return (*(() if on_deliverable is None else ("on_deliverable",)), *extensions.names)
 
 
 def _fate(last: Driver | None, dead: bool) -> Fate:

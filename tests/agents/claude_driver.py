@@ -1,10 +1,10 @@
 """A driver of a real Claude Code that is to be killed: a program, for the tests of kill -9.
 
-    claude_driver.py ROOT PROGRAM ENV PROMPT [--allow]
+    claude_driver.py ROOT PROGRAM ENV PROMPT [--allow] [--note]
 
 It starts a session below ROOT with the program, in ROOT/task/workdir and with an environment given as JSON, tells it
-the prompt, and drives it for as long as it may. With `--allow` it allows what the agent asks. OPTIO_TEST_SSHD names an
-sshd to reach this machine by, as for `crash_driver`.
+the prompt, and drives it for as long as it may. With `--allow` it allows what the agent asks, with `--note` it has the
+hook and the tool of `noting_extensions`. OPTIO_TEST_SSHD names an sshd to reach this machine by, as for `crash_driver`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 from crash_driver import machine
+from noting_extensions import Noting
 
 from optio_agents.conversation.claude_code import ClaudeCode
 from optio_agents.conversation.contract import PermissionDecision
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("env", type=json.loads)
     parser.add_argument("prompt")
     parser.add_argument("--allow", action="store_true")
+    parser.add_argument("--note", action="store_true")
     anyio.run(drive, parser.parse_args())
 
 
@@ -47,6 +49,8 @@ async def drive(given: argparse.Namespace) -> None:
             deliverables=str(given.root / "out"),
             state_dir=str(given.root / "sessions"),
             session_id=SESSION,
+            hooks=Noting(given.root).hooks if given.note else (),
+            tools=Noting(given.root).tools if given.note else (),
         )
         if given.allow:
             session.conversation.on_permission_request(lambda request: PermissionDecision("allow"))

@@ -29,12 +29,13 @@ from optio_agents.events import (
     UnknownText,
     event_data,
 )
+from optio_agents.journal import Question
 from optio_agents.protocol.events import AttentionEvent, DoneEvent, ErrorEvent, StatusEvent, UnknownLine
 from optio_agents.protocol.parser import parse_log_line
 from optio_agents.protocol.replies import deliverable_accepted
 from optio_agents.redaction import Redactor
+from optio_agents.replay.recorded_turn import Asking, Happened
 from optio_agents.testing.player import dialogue, play
-from optio_agents.testing.recorded_turn import Asking, Happened
 from optio_agents.testing.script import to_script
 from optio_agents.testing.steps import AwaitsInterrupt, Step, Waits
 
@@ -84,6 +85,11 @@ class Played:
             (each.source, each.event.type, {name: plain(name, value) for name, value in event_data(each.event).items()})
             for each in self.events
         ]
+
+    def asked(self) -> list[Question]:
+        """The questions as the journal has them, in the order that they were asked."""
+        documents = {each.id: each for each in (*self._open.open, *self._open._closed.values())}
+        return [documents[each] for each in self.questions]
 
     def _run(self) -> None:
         status, over, script = 0, True, [to_script(each) for each in self._steps]

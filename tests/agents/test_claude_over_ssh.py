@@ -21,6 +21,7 @@ from optio_agents.conversation.contract import PermissionDecision
 from optio_agents.conversation.events import TurnEnded
 from optio_agents.conversation.questions import Settled
 from optio_agents.events import Record
+from optio_agents.extensions import ToolContext, tool
 from optio_agents.history import read_history
 from optio_agents.journal import Question, Store
 from optio_agents.journal.memory import MemoryStore
@@ -43,6 +44,7 @@ SCRIPT = {
     "asks": [TWO, bash("echo 3 > three"), Say("All written.")],
     "many": [Use(tuple(("Bash", {"command": f"echo {at} >> many"}) for at in range(6))), Say("All written.")],
     "hello": [Say("Hello.")],
+    "tool": [Use((("mcp__optio__wait", {"text": "here"}),)), Say("It is done.")],
 }
 ALLOW = PermissionDecision("allow")
 TROUBLES = ("cut", "reset", "stall")
@@ -238,6 +240,34 @@ def test_an_answer_that_is_cut_off_anywhere_or_whose_receipt_is_lost_arrives_onc
                 talk.relay.restore()
             await talk.until_said("result", 1)
             assert sorted((talk.claude.cwd / "many").read_text().split()) == ["0", "1", "2", "3", "4", "5"]
+            await talk.conversation.close()
+
+    run(body)
+
+
+def test_a_tool_that_is_called_before_the_link_breaks_is_called_once_and_its_result_arrives_once(
+    run: Run, tmp_path: Path, sshd_here: Sshd
+) -> None:
+    called: list[str] = []
+    begun, cut = anyio.Event(), anyio.Event()
+
+    @tool
+    async def wait(text: str, *, context: ToolContext) -> str:
+        called.append(context.call_id)
+        begun.set()
+        await cut.wait()
+        return f"waited: {text}"
+
+    async def body() -> None:
+        async with talking(tmp_path, sshd_here, prompt="SCENARIO:tool", tools=[wait]) as talk:
+            await begun.wait()
+            async with talk.trouble("cut"):  # while it works
+                cut.set()
+            await until(lambda: not talk.conversation.is_pending(), "the answer")
+            [returned] = [each.event for each in await talk.events("tool.result")]
+            assert (returned.text, returned.is_error) == ("waited: here", False)  # type: ignore[union-attr]
+            assert len(called) == 1
+            assert answers(talk).count(called[0]) == 1
             await talk.conversation.close()
 
     run(body)

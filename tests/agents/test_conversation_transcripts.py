@@ -18,7 +18,7 @@ from optio_agents.conversation.events import (
     TurnEnded,
     TurnStarted,
 )
-from optio_agents.conversation.messages import Requested, Unknown, Unparsed
+from optio_agents.conversation.messages import HookAsked, McpAsked, Unknown, Unparsed
 from optio_agents.conversation.parse import parse
 from optio_agents.conversation.questions import Questions, Settled, TooLate
 from optio_agents.conversation.turns import Turns
@@ -163,12 +163,12 @@ def test_an_error_of_the_api_is_an_error_although_its_result_says_success() -> N
 
 
 @pytest.mark.parametrize("name", ["hooks", "mcp"])
-def test_a_request_that_is_not_understood_is_refused_and_never_left_waiting(name: str) -> None:
+def test_a_hook_or_a_server_that_is_not_ours_is_refused_and_never_left_waiting(name: str) -> None:
     replay = Replay(name)
     path = Path(__file__).parent / "transcripts" / f"{name}.jsonl"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     heard = [parse(json.dumps(each["msg"]).encode()) for each in entries if each["dir"] == "<"]
-    asked = [each.request for each in heard if isinstance(each, Requested)]
+    asked = [each.request for each in heard if isinstance(each, HookAsked | McpAsked)]
     assert asked
     assert [each["response"]["request_id"] for each in replay.lines] == asked
     assert {each["response"]["subtype"] for each in replay.lines} == {"error"}

@@ -27,6 +27,7 @@ SECTIONS = {
         "send": "Say something to an agent.",
         "interrupt": "Stop what an agent is doing.",
         "policy": "Check a policy file, and try it on what an agent has asked.",
+        "replay": "Make the decisions of an exported session again, and compare.",
     },
     "Act on sessions": {
         "cancel": "End a session, whoever drives it.",

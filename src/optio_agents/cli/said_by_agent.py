@@ -12,10 +12,17 @@ from ..conversation.events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
     ConversationEvent,
+    HookAnswered,
+    HookCalled,
+    HookFailed,
     QuestionAnswered,
     QuestionAsked,
     QuestionWithdrawn,
+    ToolAnswered,
+    ToolCalled,
+    ToolProgress,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
@@ -42,6 +49,18 @@ def said_by_agent(event: ConversationEvent, *, verbose: bool) -> str | None:
             return f"question {visible(question)}: {visible(behavior)}, by {visible(by)}{because}"
         case QuestionWithdrawn(question, reason):
             return f"question {visible(question)} is withdrawn: {visible(reason)}"
+        case HookFailed(_, hook, problem, decision):
+            return f"hook {visible(hook)} failed: {visible(problem)}; instead: {visible(decision)}"
+        case HookAnswered(_, hook, decision, message) if decision != "none":
+            because = f": {visible(message)}" if message else ""
+            return f"hook {visible(hook)}: {visible(decision)}{because}"
+        case ToolProgress(_, fraction, message):
+            far = f"{fraction:.0%} " if fraction is not None else ""
+            return f"tool: {far}{visible(message)}"
+        case ToolAnswered(_, text, count, True):
+            return f"tool failed ({size(count)}): {visible(text[:200])}"
+        case CallWithdrawn(call, reason):
+            return f"call {visible(call)} is withdrawn: {visible(reason)}"
         case TurnEnded(reason=reason, is_error=True, text=text) if not reason.startswith("aborted"):
             return f"the turn failed ({visible(reason)}): {visible(text)}"
         case AgentRetry(attempt, attempts, delay, status, error):
@@ -62,6 +81,14 @@ def said_by_agent(event: ConversationEvent, *, verbose: bool) -> str | None:
             return f"thinking: {visible(text)}"
         case ToolReturned(_, text, count, is_error):
             return f"{'tool error' if is_error else 'tool result'} ({size(count)}): {visible(text[:200])}"
+        case HookCalled(_, hook, event_name, tool, _):
+            return f"hook {visible(hook)} is called: {visible(event_name)} {visible(tool)}".rstrip()
+        case HookAnswered(_, hook, decision, message):
+            return f"hook {visible(hook)}: {visible(decision)} {visible(message)}".rstrip()
+        case ToolCalled(_, name, tool_input, _):
+            return f"tool {visible(name)} is called here: {in_words(tool_input)}"
+        case ToolAnswered(_, text, count, _):
+            return f"tool answered ({size(count)}): {visible(text[:200])}"
         case TurnQueued(turn, text, sender):
             return f"sent by {visible(sender)} ({visible(turn)}): {visible(text)}"
         case TurnStarted(turn):

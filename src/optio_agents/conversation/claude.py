@@ -18,6 +18,7 @@ from optio_host.job import Job, JobHost
 from optio_host.job_errors import JobGone
 
 from ..errors import AgentFailed, AgentRefused, AgentSilent, JournalError
+from ..extensions.given import Extensions
 from ..journal import Deliverable, OutcomeDocument, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..patience import until_reached
@@ -28,6 +29,7 @@ from .contract import (
     MessageHandler,
     PermissionDecision,
     PermissionHandler,
+    PermissionRequest,
     Unsubscribe,
 )
 from .deciding import Deciding
@@ -36,9 +38,10 @@ from .events import TurnEnded
 from .exchange import CONTROL_PATIENCE, STDOUT, Exchange
 from .judging import Judging
 from .listening import Output, listen
-from .messages import JsonMap, Overlong, Unparsed
+from .messages import HookAsked, JsonMap, McpAsked, Overlong, Unparsed
 from .parse import LINE_LIMIT, message_of
 from .questions import Settled, TooLate
+from .serving import Serving
 from .subscribers import CutOff, Subscribers, Subscription
 
 LONGEST_SEND = 1024 * 1024
@@ -57,6 +60,7 @@ class ClaudeCodeConversation:
         writer: the journal.
         snapshot: the journal as it was when the lease was acquired.
         unattended: called with each question that no handler is there for.
+        extensions: the hooks and tools that this driver has.
         clock: time, for tests.
 
     Attributes:
@@ -71,6 +75,7 @@ class ClaudeCodeConversation:
         writer: JournalWriter,
         snapshot: Snapshot,
         unattended: Callable[[Question], None],
+        extensions: Extensions,
         clock: Clock,
     ) -> None:
         self.closing = anyio.Event()
@@ -95,10 +100,14 @@ class ClaudeCodeConversation:
                 writer.record,
                 lambda: self._waiting_for("policy"),
                 questions.request,
+                self._note_paths,
                 self.answer,
                 self._leave_to_person,
                 clock,
             )
+        self._serving = Serving(
+            extensions, self._exchange.calls, writer, self._read_again, self._exchange.answer_call, self._denial, clock
+        )
         self._scope = anyio.CancelScope()
         self._failure: JournalError | HostError | AgentFailed | AgentSilent | None = None
         self.ended = anyio.Event()
@@ -304,6 +313,7 @@ class ClaudeCodeConversation:
                 self._deciding.run,
                 self._exchange.keep_deadlines,
                 self._exchange.remind_once,
+                self._serving.run,
                 self._keep_handler_up_to_date,
             ):
                 tasks.start_soon(self._guarded, task)
@@ -330,6 +340,7 @@ class ClaudeCodeConversation:
         while True:
             await self._exchange.changed()
             self._deciding.changed()
+            self._serving.changed()
             if self._judging is not None:
                 self._judging.changed()
 
@@ -345,9 +356,27 @@ class ClaudeCodeConversation:
     def _waiting_for(self, who: str) -> tuple[Question, ...]:
         return tuple(each for each in self._exchange.questions.open if each.waits_for == who)
 
+    def _note_paths(self, question: Question, paths: Mapping[str, str | None]) -> None:
+        redact = self._writer.redact
+        self._exchange.questions.note_paths(
+            question.id, {redact(path): None if to is None else redact(to) for path, to in paths.items()}
+        )
+
     async def _leave_to_person(self, question: Question) -> None:
         if await self._exchange.leave_to_person(question.id) and not self._deciding.attended:
             self._unattended(question)
+
+    async def _read_again(self, place: Cursor) -> HookAsked | McpAsked | None:
+        """What the agent has said at a place of its output, to another driver."""
+        with suppress(HostError):
+            async with aclosing(self._host.follow(self._job.stdout_path, place, limit=LINE_LIMIT)) as lines:
+                async for line, _ in lines:
+                    message = None if isinstance(line, FileReset) else message_of(line)
+                    return message if isinstance(message, HookAsked | McpAsked) else None
+        return None
+
+    async def _denial(self, request: PermissionRequest) -> str | None:
+        return None if self._judging is None else await self._judging.denial(request)
 
     def _publish(self, output: Output, heard: Heard) -> None:
         if isinstance(output.message, FileReset | Unparsed | Overlong):

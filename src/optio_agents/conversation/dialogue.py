@@ -1,14 +1,16 @@
 """What each message of the agent means for its session: events, questions, turns, and what must be said back. Pure."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from optio_host.cursor import START, Cursor
 from optio_host.lines import HEAD_BYTES
 
-from ..journal.documents import Question
+from ..journal.documents import HookDocument, Question, ToolDocument
 from ..redaction import redacted_json
+from .calls import Calls
 from .compose import answer_line, refusal_line
 from .control import Answered, Control
 from .events import (
@@ -19,17 +21,23 @@ from .events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
     ConversationEvent,
+    HookCalled,
     QuestionAsked,
     QuestionWithdrawn,
+    ToolCalled,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
     TurnEnded,
     TurnStarted,
 )
+from .mcp import answer_at_once, call_in, cancelled_in
 from .messages import (
     Fed,
+    HookAsked,
+    McpAsked,
     Message,
     OtherBlock,
     Overlong,
@@ -62,7 +70,12 @@ KEPT_TEXT = 64 * 1024
 KEPT_RESULT = 4 * 1024
 """Characters of what a tool gave back that do."""
 
+SERVER_VERSION = "1"
+"""Version of the MCP server that a driver is, as the agent is told."""
+
 TURN_ENDED = "the turn that it was asked in has ended"
+WITHDRAWN = "the agent has withdrawn it"
+AGENT_ENDED = "the agent has ended"
 TOOL_RETURNED = "the agent has decided on the tool by itself"
 
 
@@ -92,20 +105,40 @@ class Dialogue:
         turns: what was sent and has no answer.
         questions: what the agent has asked.
         redact: takes the secrets out of what is stored.
-
-    Attributes:
         agent_session: the agent's own id of it; "" before the first turn.
+        calls: the hooks and tools that it has called; None: none.
+        hooks: what it may call.
+        tools: what it may call.
     """
 
-    def __init__(self, turns: Turns, questions: Questions, redact: Callable[[str], str], agent_session: str) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        questions: Questions,
+        redact: Callable[[str], str],
+        agent_session: str,
+        *,
+        calls: Calls | None = None,
+        hooks: Sequence[HookDocument] = (),
+        tools: Sequence[ToolDocument] = (),
+    ) -> None:
         self.turns = turns
         self.questions = questions
+        self.calls = calls or Calls()
         self.control = Control()
         self.agent_session = agent_session
         self._redact = redact
+        self._hooks = {each.name: each for each in hooks}
+        self._tools = tools
 
-    def hear(self, message: Message, now: float) -> Heard:
-        """What a message comes to; `now` in seconds since the epoch."""
+    def hear(self, message: Message, now: float, place: Cursor = START) -> Heard:
+        """What a message comes to.
+
+        Parameters:
+            message: it.
+            now: seconds since the epoch.
+            place: where in the agent's output it begins.
+        """
         heard = Heard()
         match message:
             case Partial() | SystemNote():
@@ -126,10 +159,15 @@ class Dialogue:
                 self._move(heard, self.turns.take(message))
             case ToolAsked():
                 self._ask(heard, message, now)
+            case HookAsked():
+                self._take_hook(heard, message, now, place)
+            case McpAsked():
+                self._take_mcp(heard, message, now, place)
             case Requested(request, subtype):
                 heard.lines.append(refusal_line(request, f"this client does not support {subtype or 'this request'}"))
             case RequestWithdrawn(request):
-                self._withdraw(heard, request, "the agent has withdrawn it", now)
+                self._withdraw(heard, request, WITHDRAWN, now)
+                self._withdraw_call(heard, request, WITHDRAWN)
             case Response():
                 heard.answered = self.control.take(message)
             case Retrying(attempt, attempts, delay, status, error):
@@ -155,7 +193,9 @@ class Dialogue:
         """The agent has ended: what it has not answered it will not, and what it asked needs no answer."""
         heard = Heard()
         for question in self.questions.open:
-            self._withdraw(heard, question.id, "the agent has ended", now)
+            self._withdraw(heard, question.id, AGENT_ENDED, now)
+        for call in self.calls.open:
+            self._withdraw_call(heard, call.id, AGENT_ENDED)
         self._move(heard, self.turns.end())
         return heard
 
@@ -170,6 +210,41 @@ class Dialogue:
             heard.events.append(QuestionAsked(question.id, question.kind, asked.tool_name, stored))
         elif len(self.questions.open) >= OPEN_LIMIT:
             heard.lines.append(refusal_line(asked.request, f"{OPEN_LIMIT} questions are open already"))
+
+    def _take_hook(self, heard: Heard, asked: HookAsked, now: float, place: Cursor) -> None:
+        hook = self._hooks.get(asked.callback)
+        if self.calls.is_known(asked.request):
+            return  # its output was read again
+        if hook is None or self.calls.full:
+            heard.lines.append(refusal_line(asked.request, f"there is no hook {asked.callback}, or too much is asked"))
+            return
+        self.calls.take(asked, "hook", hook.name, place, now)
+        tool, use = asked.input.get("tool_name"), asked.input.get("tool_use_id")
+        about = (tool if isinstance(tool, str) else "", use if isinstance(use, str) else "")
+        heard.events.append(HookCalled(asked.request, hook.name, hook.event, *about))
+
+    def _take_mcp(self, heard: Heard, asked: McpAsked, now: float, place: Cursor) -> None:
+        if self.calls.is_known(asked.request):
+            return  # its output was read again
+        call, cancelled = call_in(asked, self._tools), cancelled_in(asked)
+        if not any(each.server == asked.server for each in self._tools):
+            heard.lines.append(refusal_line(asked.request, f"there is no server {asked.server}"))
+        elif call is None:
+            if cancelled is not None and (over := self.calls.of_rpc(asked.server, cancelled.rpc)):
+                self._withdraw_call(heard, over, WITHDRAWN)
+            heard.lines.append(answer_at_once(asked, self._tools, SERVER_VERSION))
+        elif self.calls.full:
+            heard.lines.append(refusal_line(asked.request, "too many tools are called at once"))
+        else:
+            name = f"mcp__{call.tool.server}__{call.tool.name}"
+            self.calls.take(asked, "tool", name, place, now, call.rpc)
+            arguments = redacted_json(self._redact, call.arguments)
+            assert isinstance(arguments, dict)
+            heard.events.append(ToolCalled(asked.request, name, arguments, call.use))
+
+    def _withdraw_call(self, heard: Heard, call_id: str, reason: str) -> None:
+        if self.calls.close(call_id):
+            heard.events.append(CallWithdrawn(call_id, reason))
 
     def _withdraw_those_of_the_turn(self, heard: Heard, now: float) -> None:
         for question in self.questions.open:

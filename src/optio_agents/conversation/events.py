@@ -102,6 +102,110 @@ class QuestionWithdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class HookCalled:
+    """The agent calls a hook, and waits for what it says.
+
+    Attributes:
+        id: of the call.
+        hook: name of the hook.
+        event: "PreToolUse", "PostToolUse", "UserPromptSubmit" or "Stop".
+        tool: the tool that it is about; "": none.
+        use: the use of the tool that it is about; "": none.
+    """
+
+    type: ClassVar[str] = "hook.called"
+    id: str
+    hook: str
+    event: str
+    tool: str
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswered:
+    """A hook has said something.
+
+    Attributes:
+        id: of the call.
+        hook: name of the hook.
+        decision: "allow", "deny", "ask", "block", or "none" when it leaves things as they are.
+        message: what the agent is told with it.
+    """
+
+    type: ClassVar[str] = "hook.answered"
+    id: str
+    hook: str
+    decision: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A hook has failed, took too long, or is in no program that drives the session.
+
+    Attributes:
+        id: of the call.
+        hook: name of the hook.
+        problem: what was wrong.
+        decision: what the agent was told in its place, as in `HookAnswered`.
+    """
+
+    type: ClassVar[str] = "hook.failed"
+    id: str
+    hook: str
+    problem: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The agent calls a tool of its driver's.
+
+    Attributes:
+        id: of the call.
+        tool: the tool, as the agent calls it.
+        input: the arguments.
+        use: the use of the tool that this carries out; "" when it is not said.
+    """
+
+    type: ClassVar[str] = "tool.called"
+    id: str
+    tool: str
+    input: Mapping[str, object]
+    use: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """How far a tool of the driver's is: `fraction` of 1, or null when it cannot tell."""
+
+    type: ClassVar[str] = "tool.progress"
+    id: str
+    fraction: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """A tool of the driver's has given something back: its beginning, and how long it is in characters."""
+
+    type: ClassVar[str] = "tool.answered"
+    id: str
+    text: str
+    size: int
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallWithdrawn:
+    """The agent does not wait for a hook or a tool any more; what it still says is not sent."""
+
+    type: ClassVar[str] = "call.withdrawn"
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnQueued:
     """Something was sent to the agent.
 
@@ -217,6 +321,13 @@ ConversationEvent = (
     | QuestionAsked
     | QuestionAnswered
     | QuestionWithdrawn
+    | HookCalled
+    | HookAnswered
+    | HookFailed
+    | ToolCalled
+    | ToolProgress
+    | ToolAnswered
+    | CallWithdrawn
     | TurnQueued
     | TurnStarted
     | TurnCancelled

@@ -13,11 +13,13 @@ from optio_host.job import Job
 
 from ..errors import AgentFailed, AgentRefused, AgentSilent
 from ..events import Notice, Origin
+from ..extensions.given import model_name
 from ..journal import Deliverable, Outbox, Question, Receipt, Snapshot
 from ..journal_writer import JournalWriter, Said
 from ..outgoing import OutgoingStream
 from ..redaction import redacted_json
 from .always import allowed_from_now, in_words, is_allowed
+from .calls import Calls, answered_in
 from .compose import user_line
 from .contract import ConversationClosed, PermissionDecision
 from .control import Answered, Unanswered
@@ -25,7 +27,8 @@ from .dialogue import Dialogue, Heard
 from .events import QuestionAnswered, TurnCancelled, TurnEnded, TurnQueued
 from .listening import Output
 from .messages import JsonMap, Partial, Spoke
-from .questions import Questions, Settled, TooLate
+from .offering import registration
+from .questions import Questions, Settled, TooLate, tool_of
 from .standing import Standing
 from .turns import Turns
 from .waiting import Waiting
@@ -57,6 +60,9 @@ PROMPT = "the one who started it"
 RULE = "what was always allowed"
 """Who has allowed what was allowed before for the rest of the session, as the journal has it."""
 
+OFFER = "the one who offers the tool"
+"""Who has allowed a tool of the driver's, as the journal has it."""
+
 NOBODY = "the time limit for questions"
 """Who has denied a question that nobody answered, as the journal has it."""
 
@@ -87,9 +93,16 @@ class Exchange:
         self.standing = Standing.of(stands)
         self._writer = writer
         self._clock = clock
-        questions = Questions(snapshot.questions, asks_policy=bool(stands.policy))
-        turns = Turns(stands.pending, tells=stands.tells)
-        self._dialogue = Dialogue(turns, questions, writer.redact, stands.agent_session)
+        self._dialogue = Dialogue(
+            Turns(stands.pending, tells=stands.tells),
+            Questions(snapshot.questions, asks_policy=bool(stands.policy)),
+            writer.redact,
+            stands.agent_session,
+            calls=Calls(stands.calls, answered_in(each.data for each in sent.entries)),
+            hooks=stands.hooks,
+            tools=stands.tools,
+        )
+        self._offered = frozenset(model_name(each) for each in stands.tools if not each.ask)
         self._deny_after = stands.deny_after
         self._heard_to = snapshot.cursors.get(STDOUT, START)
         self._new = not sent.end
@@ -103,6 +116,11 @@ class Exchange:
     def questions(self) -> Questions:
         """What the agent has asked."""
         return self._dialogue.questions
+
+    @property
+    def calls(self) -> Calls:
+        """The hooks and tools that the agent has called."""
+        return self._dialogue.calls
 
     @property
     def agent_session(self) -> str:
@@ -237,12 +255,23 @@ class Exchange:
         return settled
 
     async def leave_to_person(self, question_id: str) -> bool:
-        """The policy does not decide on a question; False when it is not open any more."""
+        """The policy does not decide on a question; False when it is not open any more, or needs nobody."""
         async with self._lock:
             left = self.questions.leave_to_person(question_id)
-            if left is not None:
-                await self._commit([], [], [left])
-        return left is not None
+            if left is None:
+                return False
+            heard = Heard(questions=[left])
+            events = self._answer_by_rule(heard, self._clock.time())
+            await self._commit([Said(event) for event in events], heard.lines, heard.questions)
+        return not events
+
+    async def answer_call(self, call_id: str, line: bytes, said: Sequence[Said]) -> bool:
+        """Answer the call of a hook or a tool with a line; False when the agent does not wait for it any more."""
+        async with self._lock:
+            if not self.calls.close(call_id):
+                return False
+            await self._commit(said, [line])
+        return True
 
     async def hear(self, outputs: Sequence[Output]) -> list[Heard]:
         """What the agent has said: committed, and told to who waits for it. What each comes to, in order."""
@@ -257,7 +286,7 @@ class Exchange:
                     said.append(Said(Notice(reset)))
                 elif not isinstance(output.message, Partial):  # most are, and they come to nothing
                     turn = self._dialogue.turns.current
-                    heard = self._dialogue.hear(output.message, now)
+                    heard = self._dialogue.hear(output.message, now, self._heard_to)
                     synthetic = isinstance(output.message, Spoke) and output.message.api_error is not None
                     origin = Origin(turn or self._dialogue.turns.current, synthetic, self._heard_to)
                     place = f"{STDOUT}-{output.cursor.file}-{output.cursor.offset}-{output.cursor.check:08x}"
@@ -281,13 +310,24 @@ class Exchange:
         """Answer those of the questions that need nobody any more."""
         events = []
         for at, question in enumerate(heard.questions):
-            if question.status == "open" and is_allowed(question, self.standing.allowed):
-                settled = self.questions.settle(question.id, PermissionDecision("allow"), RULE, now)
+            rule = self._rule_for(question)
+            if rule:
+                settled = self.questions.settle(question.id, PermissionDecision("allow"), rule, now)
                 assert isinstance(settled, Settled)
                 heard.questions[at] = settled.question
                 heard.lines.append(settled.line)
-                events.append(QuestionAnswered(question.id, "allow", RULE, None))
+                events.append(QuestionAnswered(question.id, "allow", rule, None))
         return events
+
+    def _rule_for(self, question: Question) -> str:
+        """By what an open question is allowed without anybody being asked; "": by nothing."""
+        if question.status != "open":
+            return ""
+        if is_allowed(question, self.standing.allowed):
+            return RULE
+        # The policy comes first: what it denies is not used, whoever offers it.
+        offered = question.waits_for == "person" and tool_of(question)[0] in self._offered
+        return OFFER if offered else ""
 
     async def hear_the_end(self) -> None:
         """The agent has ended, and all was heard."""
@@ -381,7 +421,9 @@ class Exchange:
         """What comes before everything else."""
         self._new = False
         deadline = self._clock.monotonic() + START_PATIENCE
-        lines = [self._dialogue.control.ask(str(uuid.uuid4()), "initialize", {}, deadline)]
+        assert self._writer.record.conversation is not None
+        registered = registration(self._writer.record.conversation)
+        lines = [self._dialogue.control.ask(str(uuid.uuid4()), "initialize", registered, deadline)]
         if not self.standing.prompt:
             return [], lines
         prompt, self.standing.prompt = self.standing.prompt, ""

@@ -1,6 +1,6 @@
 """A session's policy at work: it answers what it allows or denies, and leaves the rest to a handler or a person."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 
@@ -10,7 +10,7 @@ from optio_host.host import RunsCommands
 
 from ..journal import Question, SessionRecord
 from ..patience import until_reached
-from ..permissions import Decision, Policy, ToolCall, named_paths
+from ..permissions import Decision, Policy, ToolCall, as_written
 from ..permissions.resolving import resolved
 from ..task_directory import paths_for_program
 from .contract import PermissionDecision, PermissionRequest
@@ -38,6 +38,12 @@ def call_of(record: SessionRecord, request: PermissionRequest) -> ToolCall:
     )
 
 
+def denial_in_words(decision: Decision) -> str:
+    """What the agent is told of what a policy denies."""
+    why = f": {decision.because.why}" if decision.because.why else ""
+    return f"A policy denies this: {decision.because.what}{why}"
+
+
 class Judging:
     """The policy of one session, and the questions that it leaves open.
 
@@ -47,6 +53,7 @@ class Judging:
         record: the session.
         questions: those that wait for it now.
         request_of: a question as it was asked.
+        note_paths: notes where the paths of a question led, if that is elsewhere than they say.
         answer: how a question is answered.
         leave: leaves a question to others.
         clock: time, for tests.
@@ -59,6 +66,7 @@ class Judging:
         record: SessionRecord,
         questions: Callable[[], tuple[Question, ...]],
         request_of: Callable[[Question], PermissionRequest],
+        note_paths: Callable[[Question, Mapping[str, str | None]], None],
         answer: Answer,
         leave: Callable[[Question], Awaitable[None]],
         clock: Clock,
@@ -68,6 +76,7 @@ class Judging:
         self._record = record
         self._questions = questions
         self._request_of = request_of
+        self._note_paths = note_paths
         self._answer = answer
         self._leave = leave
         self._clock = clock
@@ -88,8 +97,14 @@ class Judging:
                 await self._judge(question)
             await self._changed.wait()
 
+    async def denial(self, request: PermissionRequest) -> str | None:
+        """Why the policy denies this, for the agent; None when it does not."""
+        decision, _ = await self._decide(request)
+        return denial_in_words(decision) if decision.verdict == "deny" else None
+
     async def _judge(self, question: Question) -> None:
-        decision = await self._decide(self._request_of(question))
+        decision, elsewhere = await self._decide(self._request_of(question))
+        self._note_paths(question, elsewhere)
         if decision.verdict == "ask":
             await self._leave(question)
             return
@@ -98,16 +113,16 @@ class Judging:
         if decision.verdict == "allow":
             await self._answer(question.id, PermissionDecision("allow"), by)
         else:
-            message = f"A policy denies this: {decision.because.what}"
-            why = f": {decision.because.why}" if decision.because.why else ""
-            await self._answer(question.id, PermissionDecision("deny", message=message + why), by)
+            await self._answer(question.id, PermissionDecision("deny", message=denial_in_words(decision)), by)
 
-    async def _decide(self, request: PermissionRequest) -> Decision:
+    async def _decide(self, request: PermissionRequest) -> tuple[Decision, Mapping[str, str | None]]:
+        """The decision, and where the paths led that do not lead where they say."""
         call = call_of(self._record, request)
         # In a thread: a command may be made so that reading it takes most of a second.
-        paths = await anyio.to_thread.run_sync(named_paths, call)
+        written = await anyio.to_thread.run_sync(as_written, call)
         try:
-            leads_to = await until_reached(lambda: resolved(self._host, paths), self._clock)
+            leads_to = await until_reached(lambda: resolved(self._host, tuple(written)), self._clock)
         except HostError:
             leads_to = {}  # what is not resolved is not allowed
-        return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to)
+        elsewhere = {path: leads_to.get(path) for path, said in written.items() if leads_to.get(path) != said}
+        return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to), elsewhere

@@ -233,6 +233,40 @@ class ToolAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class HookAsked:
+    """control_request/hook_callback: what has a hook of ours to say? It waits for the answer.
+
+    Attributes:
+        request: id to answer with.
+        callback: which hook, by the id that it was registered with.
+        input: what it is told.
+        raw: the whole request.
+    """
+
+    request: str
+    callback: str
+    input: JsonMap
+    raw: JsonMap
+
+
+@dataclass(frozen=True, slots=True)
+class McpAsked:
+    """control_request/mcp_message: JSON-RPC for an MCP server of ours. It waits for an answer, to a notification too.
+
+    Attributes:
+        request: id to answer with.
+        server: name of the server.
+        message: what it is told.
+        raw: the whole request.
+    """
+
+    request: str
+    server: str
+    message: JsonMap
+    raw: JsonMap
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """control_request of any other kind: it waits for an answer all the same."""
 
@@ -310,6 +344,8 @@ Message = (
     | TaskMoved
     | SystemNote
     | ToolAsked
+    | HookAsked
+    | McpAsked
     | Requested
     | RequestWithdrawn
     | Response

@@ -1,7 +1,7 @@
 """A conversation by itself: a session that is about nothing else, for as long as it is open."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from shlex import quote
 
@@ -11,6 +11,8 @@ from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.errors import HostError
 
 from ..errors import AgentsError
+from ..extensions.given import ToolSource
+from ..extensions.hooks import Hook
 from ..journal import Store, new_id
 from ..journal.memory import MemoryStore
 from ..session import Session, SessionHost
@@ -30,6 +32,8 @@ async def open_conversation(
     cwd: str | None = None,
     store: Store | None = None,
     permissions: PermissionHandler | None = None,
+    hooks: Sequence[Hook] = (),
+    tools: Sequence[ToolSource] = (),
     deny_after: float | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[ClaudeCodeConversation]:
@@ -44,6 +48,7 @@ async def open_conversation(
         cwd: absolute path of the directory on the host that it works in; the host's workdir if None.
         store: where the journal is kept; None: in memory, so that it ends with this process.
         permissions: decides on what the agent asks. Without it, questions wait for who answers them.
+        hooks, tools: as of `Session.start`.
         deny_after: seconds after which a question that nobody has answered is denied; None: never.
         clock: time, for tests.
 
@@ -61,6 +66,8 @@ async def open_conversation(
         state_dir=host.taskdir,
         session_id=session_id,
         deny_after=deny_after,
+        hooks=hooks,
+        tools=tools,
         clock=clock,
     )
     if permissions is not None:

@@ -12,7 +12,9 @@ from .messages import (
     Block,
     Denial,
     Fed,
+    HookAsked,
     JsonMap,
+    McpAsked,
     Message,
     OtherBlock,
     Overlong,
@@ -221,19 +223,24 @@ def _control_request(raw: JsonMap) -> Message:
     request_id = _id(raw, "request_id")
     request = _map_or(raw, "request")
     subtype = _text_or(request, "subtype")
-    if subtype == "can_use_tool":
-        try:
-            return ToolAsked(
-                request_id,
-                _text(request, "tool_name"),
-                _map(request, "input"),
-                _text_or(request, "tool_use_id"),
-                _text_or(request, "agent_id") or None,
-                request.get("requires_user_interaction") is True,
-                raw,
-            )
-        except _Misshapen:
-            pass  # answered as a request that is not understood: it waits all the same
+    try:
+        match subtype:
+            case "can_use_tool":
+                return ToolAsked(
+                    request_id,
+                    _text(request, "tool_name"),
+                    _map(request, "input"),
+                    _text_or(request, "tool_use_id"),
+                    _text_or(request, "agent_id") or None,
+                    request.get("requires_user_interaction") is True,
+                    raw,
+                )
+            case "hook_callback":
+                return HookAsked(request_id, _text(request, "callback_id"), _map(request, "input"), raw)
+            case "mcp_message":
+                return McpAsked(request_id, _text(request, "server_name"), _map(request, "message"), raw)
+    except _Misshapen:
+        pass  # answered as a request that is not understood: it waits all the same
     return Requested(request_id, subtype, raw)
 
 

@@ -1,7 +1,7 @@
 """What the agent wants to be told: each question is answered once, or withdrawn. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -121,6 +121,11 @@ class Questions:
         """The agent does not wait for the answer any more; None when it did not."""
         question = self._open.get(question_id)
         return None if question is None else self._close(question, "withdrawn", now, None)
+
+    def note_paths(self, question_id: str, paths: Mapping[str, str | None]) -> None:
+        """Where the paths that it names lead, for whoever judges it again; see `Question.paths`."""
+        if question_id in self._open:
+            self._open[question_id] = self._open[question_id].model_copy(update={"paths": dict(paths)})
 
     def leave_to_person(self, question_id: str) -> Question | None:
         """The policy does not decide on it; None when it is not open any more."""

@@ -71,5 +71,6 @@ class Standing:
                 "agent_session": dialogue.agent_session,
                 "pending": dict(dialogue.turns.standing),
                 "tells": dialogue.turns.tells,
+                "calls": dialogue.calls.open,
             }
         )

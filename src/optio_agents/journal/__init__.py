@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from .documents import ConversationDocument as ConversationDocument
     from .documents import Deliverable as Deliverable
     from .documents import Driver as Driver
+    from .documents import HookDocument as HookDocument
     from .documents import JsonObject as JsonObject
     from .documents import Limits as Limits
+    from .documents import OpenCall as OpenCall
     from .documents import OutcomeDocument as OutcomeDocument
     from .documents import Question as Question
     from .documents import Receipt as Receipt
     from .documents import SessionRecord as SessionRecord
+    from .documents import SourceDocument as SourceDocument
     from .documents import State as State
+    from .documents import ToolDocument as ToolDocument
     from .export import export_lines as export_lines
     from .export import import_lines as import_lines
     from .ids import new_id as new_id
@@ -46,11 +50,13 @@ _HOME_OF = {
     "Driver": "documents",
     "Event": "batch",
     "Gap": "batch",
+    "HookDocument": "documents",
     "JsonObject": "documents",
     "Lease": "lease",
     "LeaseState": "lease",
     "Limits": "documents",
     "NewEvent": "batch",
+    "OpenCall": "documents",
     "Outbox": "batch",
     "OutcomeDocument": "documents",
     "Outgoing": "batch",
@@ -59,12 +65,14 @@ _HOME_OF = {
     "Receipt": "documents",
     "SessionRecord": "documents",
     "Snapshot": "batch",
+    "SourceDocument": "documents",
     "State": "documents",
     "Store": "contract",
     "export_lines": "export",
     "import_lines": "export",
     "new_id": "ids",
     "open_store": "open",
+    "ToolDocument": "documents",
 }
 __all__ = sorted(_HOME_OF)
 

@@ -80,6 +80,77 @@ class Allowed(Document):
     input: JsonObject
 
 
+class HookDocument(Document):
+    """A hook that an agent calls.
+
+    Attributes:
+        name: what it is called, and the agent knows it by.
+        event: when: PreToolUse, PostToolUse, UserPromptSubmit or Stop.
+        matcher: for which tools, as a regular expression; "": all.
+        timeout: seconds that it may take.
+    """
+
+    name: str
+    event: Literal["PreToolUse", "PostToolUse", "UserPromptSubmit", "Stop"]
+    matcher: str = ""
+    timeout: float
+
+
+class ToolDocument(Document):
+    """A tool of its driver's that an agent is offered.
+
+    Attributes:
+        server: name of the MCP server that the agent takes it for a tool of.
+        name: its name there.
+        description: what the model is told of it.
+        input_schema: JSON schema of its arguments.
+        timeout: seconds that it may take.
+        ask: each use is asked about, as that of any other tool.
+    """
+
+    server: str
+    name: str
+    description: str = ""
+    input_schema: JsonObject = {}
+    timeout: float
+    ask: bool = False
+
+
+class OpenCall(Document):
+    """A call of a hook or a tool that has no answer yet.
+
+    Attributes:
+        id: id of the agent's request.
+        kind: what is called.
+        name: of the hook; of the tool, with its server before it.
+        place: where in the agent's output it stands, as file, offset and check of a cursor. What it is called with is
+            only there: it may hold secrets.
+        asked: when it was heard, in seconds since the epoch.
+        rpc: the id within the dialogue with the tool's server.
+    """
+
+    id: str
+    kind: Literal["hook", "tool"]
+    name: str
+    place: tuple[str, int, int]
+    asked: float
+    rpc: int | str | None = None
+
+
+class SourceDocument(Document):
+    """A file of Python on the driving machine that defines hooks or tools of a session.
+
+    Attributes:
+        path: absolute path.
+        attribute: the name in it that holds them; "": all that it defines.
+        sha256: digest of the file, hexadecimal: another content is another program.
+    """
+
+    path: str
+    attribute: str = ""
+    sha256: str
+
+
 class ConversationDocument(Document):
     """How the dialogue with an agent stands.
 
@@ -96,6 +167,11 @@ class ConversationDocument(Document):
         allowed: uses of tools that are not asked about any more.
         policy: text of the policy file that says what it may do unasked; "": everything is asked.
         chat: a person talks with it, and ends it; else it has a task, and ends with that.
+        hooks: those that it calls.
+        tools: those of its driver that it is offered.
+        calls: calls of both that have no answer yet, in the order they came.
+        sources: the files that hooks and tools are loaded from by whoever drives it; (): they are in the program that
+            has started it.
     """
 
     dialect: Literal["claude"]
@@ -110,6 +186,10 @@ class ConversationDocument(Document):
     allowed: tuple[Allowed, ...] = ()
     policy: str = ""
     chat: bool = False
+    hooks: tuple[HookDocument, ...] = ()
+    tools: tuple[ToolDocument, ...] = ()
+    calls: tuple[OpenCall, ...] = ()
+    sources: tuple[SourceDocument, ...] = ()
 
 
 class SessionRecord(Document):
@@ -168,6 +248,8 @@ class Question(Document):
         asked: when.
         status: whether it is still to be answered.
         waits_for: who is to answer it now: the policy of its session, which may leave it to a person.
+        paths: where the paths that it names led on the host when the policy judged it, of those that led elsewhere than
+            they say; None for one that could not be resolved. None instead of all: it was judged by no policy.
         answer: what was answered; None before, and when it was withdrawn.
         closed: when it was answered or withdrawn.
     """
@@ -178,6 +260,7 @@ class Question(Document):
     asked: float
     status: Literal["open", "answered", "withdrawn"] = "open"
     waits_for: Literal["policy", "person"] = "person"
+    paths: dict[str, str | None] | None = None
     answer: JsonObject | None = None
     closed: float | None = None
 

@@ -1,8 +1,8 @@
 """What tests of hooks and permission handlers need: an agent without a model."""
 
+from ..replay.recorded_turn import NotReplayable as NotReplayable
 from .agent import Decided as Decided
 from .agent import FakeAgent as FakeAgent
-from .recorded_turn import NotReplayable as NotReplayable
 from .recording import Recording as Recording
 from .retelling import Difference as Difference
 from .steps import Appends as Appends

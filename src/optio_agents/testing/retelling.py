@@ -17,9 +17,16 @@ from ..conversation.events import (
     AgentText,
     AgentThinking,
     AgentUnparsed,
+    CallWithdrawn,
+    HookAnswered,
+    HookCalled,
+    HookFailed,
     QuestionAnswered,
     QuestionAsked,
     QuestionWithdrawn,
+    ToolAnswered,
+    ToolCalled,
+    ToolProgress,
     ToolReturned,
     ToolUsed,
     TurnCancelled,
@@ -50,8 +57,8 @@ from ..events import (
     UnknownText,
 )
 from ..protocol.replies import deliverable_reply
-from .log_lines import line_of
-from .recorded_turn import Asking, Happened, RecordedTurn, turns_of
+from ..replay.log_lines import line_of
+from ..replay.recorded_turn import Asking, Happened, RecordedTurn, turns_of
 from .steps import (
     Appends,
     AsksAbout,
@@ -171,6 +178,16 @@ class Retelling:
                 if self._in_turn:  # a subagent may ask, and be answered, between two turns
                     self._denied += [tool] if behavior == "deny" else []
                     self.steps += [] if turn.stopped_by(at) else [AwaitsDecision(asking.use)]
+            case (
+                HookCalled()
+                | HookAnswered()
+                | HookFailed()
+                | ToolCalled()
+                | ToolProgress()
+                | ToolAnswered()
+                | CallWithdrawn()
+            ):
+                pass
             case QuestionWithdrawn(id=question):
                 self._open.pop(question, None)
                 if turn.withdrawn_by_itself(at):

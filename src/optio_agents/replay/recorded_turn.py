@@ -5,20 +5,22 @@ from dataclasses import dataclass
 
 from ..conversation.events import QuestionAnswered, QuestionWithdrawn, ToolReturned, TurnEnded
 from ..errors import AgentsError
-from ..events import SessionEvent
+from ..events import NO_ORIGIN, Origin, SessionEvent
 
 
 class NotReplayable(AgentsError):
-    """A file is no exported session, or it is of one that a `FakeAgent` cannot do again."""
+    """A file is no exported session, or it is of one that cannot be done again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event of the recording: its number, who said it, and what was said."""
+    """An event of the recording: its number, who said it, what was said, its id, and where it comes from."""
 
     seq: int
     source: str
     event: SessionEvent
+    event_id: str = ""
+    origin: Origin = NO_ORIGIN
 
     def refused(self, reason: str) -> NotReplayable:
         """What to raise when this cannot be done again."""
