@@ -98,7 +98,9 @@ class Job:
         owner: who this driver is to the run.
     """
 
-    def __init__(self, host: JobHost, rundir: str, run: str, owner: Owner, clock: Clock, *, watched: bool) -> None:
+    def __init__(
+        self, host: JobHost, rundir: str, run: str, owner: Owner, clock: Clock, *, watched: bool = False
+    ) -> None:
         self.rundir = rundir
         self.id = run
         self.owner = owner
