@@ -59,7 +59,7 @@ format: $(VENV)/has-check
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# Some ten minutes. BENCH="adopt help" measures some rows, and saves nothing.
+# Some ten minutes. BENCH="recover help" measures some rows, and saves nothing.
 bench: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/bench.py $(or $(BENCH),--json docs/figures.json --markdown docs/figures.md)
 

@@ -53,8 +53,8 @@ def test_a_measurement_of_a_conversation_needs_no_peer_to_be_tried(tmp_path: Pat
 
 def test_the_table_of_all_figures_is_saved_as_a_document_that_says_where_it_was_measured(tmp_path: Path) -> None:
     document = tmp_path / "figures.md"
-    rows = measured(ALL, ["log", "adopt", "help", "--markdown", str(document)], tmp_path / "figures.json")
-    assert [row["unit"] for row in rows.values()] == ["lines/s", "s", "ms"]
+    rows = measured(ALL, ["log", "recover", "help", "--markdown", str(document)], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["lines/s", "s", "s", "ms"]
     said = document.read_text()
     assert "- commit: " in said
     assert "- load before: " in said
