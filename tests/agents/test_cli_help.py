@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from optio_bench import Bench
+from optio_bench import OPTIO, Bench
 from optio_bench import bench as bench
 
 from optio_agents.cli.app import SECTIONS
@@ -47,3 +47,14 @@ def test_help_is_there_at_once(bench: Bench) -> None:
         bench.run("--help")
         times.append(time.monotonic() - began)
     assert min(times) < START_LIMIT
+
+
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_what_cannot_be_printed_on_a_full_disk_is_said_in_one_line_if_that_can_be(bench: Bench, full: str) -> None:
+    words = {"stdout": ["ls"], "stderr": ["show", "nosuch"]}[full]
+    with open("/dev/full", "w") as disk:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, full: disk}
+        ran = subprocess.run([OPTIO, *words], cwd=bench.cwd, env=bench.env, text=True, timeout=60, **streams)
+    printed = (ran.stdout or "") + (ran.stderr or "")
+    said = "Error: what there is to say cannot be printed: [Errno 28] No space left on device\n"
+    assert (ran.returncode, printed) == (1, said if full == "stdout" else "")

@@ -167,6 +167,8 @@ class World:
             if not (each.killed and "KeyboardInterrupt" in each.err.read_text(errors="replace"))
         ]
         said += [(each, str(each.relative_to(self.base))) for each in self.base.glob("*/optio/*/driver.log")]
+        uncaught = self.base / "commits-uncaught"
+        said += [(uncaught, "what nobody caught")] * uncaught.exists()
         for path, what in said:
             text = path.read_text(errors="replace")
             if "Traceback" in text or "never retrieved" in text or "never awaited" in text:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -66,6 +68,18 @@ class LazyGroup(click.Group):
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
+
+    def __call__(self, *words: Any, **settings: Any) -> Any:
+        """Be the command `optio`. What cannot be printed, as on a full disk, is said in one line, if that can be."""
+        try:
+            return super().__call__(*words, **settings)
+        except OSError as error:  # any other was turned into a message before
+            with suppress(OSError):
+                os.write(sys.stderr.fileno(), f"Error: what there is to say cannot be printed: {error}\n".encode())
+            # Python writes what is buffered once more when it exits; that must not fail again.
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> object:
         """Carry out a command. It is no failure when the reader of its output has seen enough, as `head` has."""

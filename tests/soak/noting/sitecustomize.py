@@ -5,6 +5,7 @@ Python imports this at its start where OPTIO_SOAK_COMMITS is set and this direct
 
 import os
 import sys
+import traceback
 
 
 def _note_commits(path: str) -> None:
@@ -19,6 +20,14 @@ def _note_commits(path: str) -> None:
         os.write(notes, f"{lease.session} {lease.generation} {os.getpid()} {writer._last_seq}\n".encode())
 
     JournalWriter.commit = commit_and_note  # type: ignore[method-assign]
+
+    def note_what_nobody_caught(kind, error, trace):  # type: ignore[no-untyped-def]
+        # The driver's own log may be on a disk that is full.
+        with open(f"{path}-uncaught", "a") as file:
+            file.write("".join(traceback.format_exception(kind, error, trace)) + f"in {sys.orig_argv}\n")
+        sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = note_what_nobody_caught
 
 
 if "OPTIO_SOAK_COMMITS" in os.environ and any(each.endswith(("/optio", "optio_agents.cli")) for each in sys.orig_argv):
