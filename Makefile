@@ -4,22 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak soak-full bench-store clean
+.PHONY: help demo test check format picture bench bench-host bench-conversation recordings soak bench-store soak-full fuzz scale clean
 
 help:
-	@echo "make demo    a real program works on this repository; watch it, then open what it delivers"
-	@echo "make test    every test that Python packages allow"
-	@echo "make check   format, lint, types, and the direction of imports"
-	@echo "make format  rewrite the code the way 'make check' wants it"
-	@echo "make bench   every figure of speed and cost beside what people use otherwise, measured here: docs/figures.md"
-	@echo "make bench-host  speed and cost of hosts beside OpenSSH, scp, rsync and others, measured here"
-	@echo "make bench-conversation  speed and memory of a conversation beside claude-agent-sdk, measured here"
-	@echo "make bench-store  what a journal costs on both stores, measured here"
-	@echo "make picture  docs/survival.png: a session, a link that is cut, a driver that is killed"
-	@echo "make recordings  record the sessions that replay in the tests anew, with the real Claude Code"
-	@echo "make soak MINUTES=10  break everything at random and look whether the promises held; SEED= repeats one"
-	@echo "make soak-full  the numbers of docs/reliability.md: 10,000 cuts, 1,000 cancels of each kind, deadlines, memory"
-	@echo "make clean   remove the virtual environment and caches"
+	@echo "make demo              a real program works on this repository; watch it, then open what it delivers"
+	@echo "make test              every test that Python packages allow"
+	@echo "make check             format, lint, types, and the direction of imports"
+	@echo "make format            rewrite the code the way 'make check' wants it"
+	@echo
+	@echo "make soak MINUTES=10   break everything at random, and look whether the promises held; SEED= repeats one"
+	@echo "make soak-full         the numbers of docs/reliability.md: cuts, cancels, deadlines, memory; about an hour"
+	@echo "make fuzz SECONDS=60   give every reader of the outside bytes that nobody thought of; TARGET= for one"
+	@echo
+	@echo "make bench             every figure of speed and cost beside what people use otherwise: docs/figures.md"
+	@echo "make bench-host, bench-conversation, bench-store some of them, with more detail"
+	@echo "make scale SESSIONS=1000 many sessions in one driver process; see docs/scale.md"
+	@echo "make picture           docs/survival.png: a session, a link that is cut, a driver that is killed"
+	@echo "make recordings        record the sessions that replay in the tests anew, with the real Claude Code"
+	@echo "make clean             remove the virtual environment and caches"
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \
@@ -57,7 +59,7 @@ format: $(VENV)/has-check
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# Some ten minutes. BENCH="adopt help" measures some rows, and saves nothing.
+# Some ten minutes. BENCH="recover help" measures some rows, and saves nothing.
 bench: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/bench.py $(or $(BENCH),--json docs/figures.json --markdown docs/figures.md)
 
@@ -70,6 +72,11 @@ bench-conversation: $(VENV)/has-bench
 
 bench-store: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/store.py $(BENCH)
+
+# SECONDS is for each target; TARGET="log_lines exports" chooses some; KEEP=--keep writes the committed corpus anew.
+SECONDS ?= 60
+fuzz: $(VENV)/has-test $(VENV)/has-fuzz
+	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(KEEP) $(TARGET)
 
 picture: $(VENV)/has-demo $(VENV)/has-bench
 	@$(BIN)/python benchmarks/survival.py docs/survival.png
@@ -92,5 +99,9 @@ soak-full: $(VENV)/has-test
 	@$(BIN)/python tests/soak/cancels.py --cancels $(CANCELS)
 	@$(BIN)/python tests/soak/bounds.py
 
+SESSIONS ?= 1000
+scale: $(VENV)/has-bench
+	@$(BIN)/python benchmarks/sessions_at_once.py --sessions $(SESSIONS) $(BENCH)
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,20 +5,18 @@
 The scripts that hold the rows can be run alone, too; see README.md beside this file.
 """
 
-import adopt
 import conversation
 import hosts
-import journal
 import log
 import start_cost
+import store
 from command_line import main
 
 ROWS = {
     **hosts.ROWS,
     "log": log.lines,
     **conversation.ROWS,
-    "journal": journal.appends,
-    "adopt": adopt.long_history,
+    **store.ROWS,
     **start_cost.ROWS,
 }
 

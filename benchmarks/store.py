@@ -220,5 +220,8 @@ async def _mongo_alone(url: str, count: int) -> AsyncIterator[float]:
             yield 1000 * (time.perf_counter() - begun)
 
 
+ROWS = {"appends": appends, "commit": commit, "recover": recover}
+
+
 if __name__ == "__main__":
-    main("What the journal costs on both stores.", {"appends": appends, "commit": commit, "recover": recover})
+    main("What the journal costs on both stores.", ROWS)

@@ -11,6 +11,7 @@ from left_out import require
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 HOSTS = BENCHMARKS / "hosts.py"
+SESSIONS = BENCHMARKS / "sessions_at_once.py"
 CONVERSATION = BENCHMARKS / "conversation.py"
 ALL = BENCHMARKS / "bench.py"
 STORE = BENCHMARKS / "store.py"
@@ -52,8 +53,8 @@ def test_a_measurement_of_a_conversation_needs_no_peer_to_be_tried(tmp_path: Pat
 
 def test_the_table_of_all_figures_is_saved_as_a_document_that_says_where_it_was_measured(tmp_path: Path) -> None:
     document = tmp_path / "figures.md"
-    rows = measured(ALL, ["log", "adopt", "help", "--markdown", str(document)], tmp_path / "figures.json")
-    assert [row["unit"] for row in rows.values()] == ["lines/s", "s", "ms"]
+    rows = measured(ALL, ["log", "recover", "help", "--markdown", str(document)], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["lines/s", "s", "s", "ms"]
     said = document.read_text()
     assert "- commit: " in said
     assert "- load before: " in said
@@ -74,6 +75,12 @@ def test_the_picture_of_a_session_that_survives_is_drawn_and_no_line_is_lost(tmp
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert run.stdout.startswith("48 lines written, 48 in the journal: 0 lost, 0 twice; ")
     assert (tmp_path / "survival.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_sessions_in_one_driver_all_end_with_done(tmp_path: Path) -> None:
+    rows = measured(SESSIONS, ["local"], tmp_path / "figures.json")
+    assert [row["unit"] for row in rows.values()] == ["s", "MB", "%", "%", "ms", "ms", "s"]
+    assert all(what.startswith("8 sessions, local") for what in rows)
 
 
 def test_a_row_that_is_not_known_is_refused_before_anything_is_measured() -> None:

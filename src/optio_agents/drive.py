@@ -18,6 +18,7 @@ from optio_host.job_errors import InputConflict, NotOwner
 from optio_host.job_state import Ended, JobState, StopReason
 from optio_host.job_stop import Gone, Proof, Survivors, Unproven
 from optio_host.outcome import Lost, Outcome, describe, exit_code
+from optio_host.together import until_next
 
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
@@ -261,7 +262,8 @@ class Drive:
     async def _keep_lease(self) -> None:
         renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(RENEW_EVERY)
+            # All drivers of this process at the same moments: their renewals are one commit, their looks one command.
+            await self._clock.sleep(until_next(RENEW_EVERY, self._clock))
             seams.reached("before renewal")
             try:
                 with self._clock.move_on_after(RENEW_EVERY):
@@ -347,9 +349,8 @@ class Drive:
             if still >= STALL_AFTER and not stillness.reported:
                 stillness.reported = True
                 await self._say(Stalled(round(still), stillness.signs))
-            await self._clock.sleep(
-                LOOK_EVERY if record.limits.idle is None else min(LOOK_EVERY, record.limits.idle / 4)
-            )
+            every = LOOK_EVERY if record.limits.idle is None else min(LOOK_EVERY, record.limits.idle / 4)
+            await self._clock.sleep(until_next(every, self._clock) if every > 0 else 0)
 
     async def _note_link(self) -> None:
         await note_link(self._host, self._say)

@@ -1,26 +1,17 @@
 """Whether a session still moves: from several signs, since an agent that is silent on one may be busy on another."""
 
-from collections.abc import Mapping
-from shlex import quote
+import weakref
+from collections.abc import Mapping, Sequence
 
-from optio_host.errors import LinkLost
 from optio_host.host import RunsCommands
-from optio_host.outcome import Lost
+from optio_host.job_shell import ask, farside
+from optio_host.together import Together
 
 LOOK_EVERY = 15.0
 """Seconds between two looks."""
 
 STALL_AFTER = 600.0
 """Seconds without any sign after which a stall is reported."""
-
-_LOOK = r"""
-cd {taskdir} || exit 1
-for file in optio.log {run}/stdout {run}/stderr; do printf '%s %s\n' "$file" "$(wc -c <"$file")"; done
-pid=; read -r pid _ <{run}/pid
-[ ! -r /proc/self/stat ] || cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' |
-    awk -v group="$pid" '$3 == group {{ used += $12 + $13 }} END {{ print "cpu", used + 0 }}'
-"""
-# Behind the ")" of proc_pid_stat(5): 3 is the process group, 12 and 13 are the clock ticks used.
 
 
 class Stillness:
@@ -52,15 +43,40 @@ class Stillness:
 async def look_for_signs(host: RunsCommands, taskdir: str, run: str) -> Mapping[str, str]:
     """The sizes of the log and of the output, and the processor time that the program's group has used.
 
+    Whoever looks at the same moment on the same host object shares one command.
+
     Parameters:
         taskdir: the session's directory on the host.
         run: the run's directory, relative to it.
 
-    Raises LinkLost when the link broke meanwhile.
+    Raises HostError; LinkLost when the link broke meanwhile.
     """
-    script = _LOOK.format(taskdir=quote(taskdir), run=quote(run))
-    result = await host.run_command(script, cwd="/", timeout=30)
-    if isinstance(result.outcome, Lost):
-        raise LinkLost(f"{taskdir}: {result.outcome.reason}; nobody could look for signs of life")
-    lines = [line.rpartition(" ") for line in result.stdout.splitlines()]
-    return {name: value for name, _, value in lines}
+    if host not in _LOOKS:
+        # The value must not keep its key alive.
+        looking = weakref.ref(host)
+        _LOOKS[host] = Together(lambda places: _look(looking(), places))
+    return await _LOOKS[host].answer((taskdir, run))
+
+
+_LOOKS: "weakref.WeakKeyDictionary[RunsCommands, Together[tuple[str, str], Mapping[str, str]]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def _look(host: RunsCommands | None, places: Sequence[tuple[str, str]]) -> list[Mapping[str, str]]:
+    assert host is not None  # it is the one that asks
+    lines = [f"{n}\t{taskdir}\t{taskdir}/{run}\n" for n, (taskdir, run) in enumerate(places) if "\n" not in taskdir]
+    answers = await ask(
+        host,
+        farside("act", "signs") + "signs\n",
+        what=f"looking for signs of life of {len(places)} sessions",
+        rundir="",
+        input="".join(lines).encode("utf-8", "surrogateescape"),
+    )
+    found: list[dict[str, str]] = [{} for _ in places]
+    for key, value in answers:
+        number, _, sign = value.partition(" ")
+        if number.isdecimal() and int(number) < len(found):
+            name = {"log": "optio.log", "cpu": "cpu"}.get(key, f"{places[int(number)][1]}/{key}")
+            found[int(number)][name] = sign
+    return [*found]

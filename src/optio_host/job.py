@@ -29,6 +29,7 @@ from .errors import HostError
 from .host import FollowsFiles, RunsCommands
 from .job_append import AppendsQuickly
 from .job_errors import InputClosed, JobGone
+from .job_rounds import Known, rounds_of
 from .job_shell import Answers, act, ask, assignments, exports, farside
 from .job_state import (
     Ended,
@@ -46,6 +47,7 @@ from .job_state import (
 )
 from .job_stop import Proof, RunTree
 from .outcome import Lost, Outcome
+from .together import until_next
 
 LOOK_EVERY = 5.0
 """Seconds between two looks of `wait` while no exit file shows up: the supervisor may have been killed."""
@@ -98,12 +100,16 @@ class Job:
         owner: who this driver is to the run.
     """
 
-    def __init__(self, host: JobHost, rundir: str, run: str, owner: Owner, clock: Clock) -> None:
+    def __init__(
+        self, host: JobHost, rundir: str, run: str, owner: Owner, clock: Clock, *, watched: bool = False
+    ) -> None:
         self.rundir = rundir
         self.id = run
         self.owner = owner
         self._host = host
         self._clock = clock
+        self._watched = watched  # the supervisor stops the program when it sees no driver for too long
+        self._rounds = rounds_of(host)
         self._tree = RunTree(host, rundir, run, owner, clock)
 
     @classmethod
@@ -179,7 +185,7 @@ class Job:
     @classmethod
     def _of(cls, host: JobHost, answers: Answers, owner: Owner, clock: Clock) -> "Job":
         seen = read_snapshot(answers)
-        return cls(host, seen.directory, seen.run, owner, clock)
+        return cls(host, seen.directory, seen.run, owner, clock, watched=seen.watched)
 
     @property
     def stdin_path(self) -> str:
@@ -236,8 +242,9 @@ class Job:
         await self._act("close_input")
 
     async def seen(self) -> None:
-        """Tell the supervisor that a driver is there, for the dead-man's rule. Raises NotOwner, JobGone."""
-        await self._act("touch_seen")
+        """Be there as the owner: for the dead-man's rule, if the run has one. Raises NotOwner, JobGone."""
+        if self._watched or not await self._rounds.unchanged(Known(self.rundir, self.id, owner=str(self.owner))):
+            await self._act("touch_seen")
 
     async def snapshot(self) -> Snapshot:
         """One look at everything the run's files and processes say. Needs no ownership."""
@@ -258,23 +265,26 @@ class Job:
         written = anyio.Event()
         failed: HostError | None = None
         outcome: Outcome = Lost("the wait for it was given up")
+        seen: Snapshot | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_exit, written)
             while True:
                 noticed = written.is_set()
                 try:
-                    state = await self.state()
+                    if noticed or seen is None or not await self._is_still(seen):
+                        seen = await self.snapshot()
                 except HostError as error:
                     failed = error  # raised from inside, it would come wrapped in a group
                     break
-                match state:
+                match state := judge(seen):
                     case Ending() | Unknown("starting"):
                         pause = ENDING_LOOK_EVERY
+                        seen = None
                     case Ended() | Unknown():
                         outcome = outcome_of(state)
                         break
                     case Running() | RunningUnsupervised():
-                        pause = LOOK_EVERY
+                        pause = until_next(LOOK_EVERY, self._clock)
                     case _:
                         assert_never(state)
                 if noticed:
@@ -305,6 +315,11 @@ class Job:
     async def _act(self, call: str, *words: object, input: bytes | None = None) -> Answers:
         owner = (self.owner.store, self.owner.session, self.owner.generation)
         return await act(self._host, call, *owner, *words, rundir=self.rundir, run=self.id, input=input)
+
+    async def _is_still(self, seen: Snapshot) -> bool:
+        """Whether it runs as it was seen to."""
+        supervisor = seen.supervisor if seen.supervised else None
+        return await self._rounds.unchanged(Known(self.rundir, self.id, main=seen.main, supervisor=supervisor))
 
     async def _watch_exit(self, written: anyio.Event) -> None:
         try:

@@ -73,9 +73,12 @@ async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input:
                 raise JobGone(f"{rundir}: the run directory is gone; `jobs` still lists what it left running")
             case "failed":
                 raise StartFailed(f"{rundir}: nothing was started: {value}")
+            case "conflict" if found := _CONFLICT.match(value):
+                raise InputConflict(rundir, offset=int(found[2]), size=int(found[1]))
             case "conflict":
-                size, offset = value.split()
-                raise InputConflict(rundir, int(offset), int(size))
+                raise HostError(
+                    f"{what}: the host spoke of a conflict without two sizes ({value!r}); it may be repeated"
+                )
     return answers
 
 
@@ -84,6 +87,7 @@ def assignments(**values: str) -> str:
     return "".join(f"_{name}={quote(value)}\n" for name, value in values.items())
 
 
+_CONFLICT = re.compile(r"([0-9]{1,18}) ([0-9]{1,18})\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 

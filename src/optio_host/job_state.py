@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from .errors import HostError
 from .outcome import Exited, Lost, Outcome, Signalled
 
 
@@ -150,6 +151,7 @@ class Snapshot:
         input_size: bytes in the stdin spool.
         input_closed: no more input will come.
         directory: the run directory, symbolic links resolved.
+        watched: the supervisor stops the program when it sees no driver for too long.
     """
 
     gone: bool = False
@@ -165,6 +167,7 @@ class Snapshot:
     input_size: int = 0
     input_closed: bool = False
     directory: str = ""
+    watched: bool = False
 
     @property
     def running(self) -> bool:
@@ -242,6 +245,7 @@ def read_snapshot(answers: Iterable[tuple[str, str]]) -> Snapshot:
         input_size=_number(first.get("stdin", "")) or 0,
         input_closed="eof" in first,
         directory=path_from_hex(first.get("dir", "")),
+        watched=first.get("no-driver", "0") != "0",
     )
 
 
@@ -254,8 +258,11 @@ def read_process(text: str) -> Process | None:
 
 
 def path_from_hex(text: str) -> str:
-    """A path that was sent as hexadecimal digits, since it may hold anything."""
-    return bytes.fromhex(text).decode("utf-8", "surrogateescape")
+    """A path that was sent as hexadecimal digits, since it may hold anything. Raises HostError when it was not."""
+    try:
+        return bytes.fromhex(text).decode("utf-8", "surrogateescape")
+    except ValueError:
+        raise HostError(f"the host was to say a path and said {text[:80]!r}; it may be asked again") from None
 
 
 def _identity(line: str, places: tuple[int, int]) -> Identity | None:

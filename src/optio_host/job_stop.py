@@ -1,6 +1,9 @@
 """Ending everything that belongs to a run, and proving that it is gone."""
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import anyio
 
 from .clock import Clock
 from .host import RunsCommands
@@ -44,6 +47,9 @@ class Unproven:
     reason: str
 
 
+SEARCHES = 4
+"""Searches for the processes of runs that go on at once on a host: each looks at every process there is."""
+
 Proof = Gone | Survivors | Unproven
 
 
@@ -72,7 +78,8 @@ class RunTree:
 
     async def signal(self, name: str) -> TreeSeen:
         """Send a signal ("TERM") once to every process; "NONE" only looks. Raises NotOwner."""
-        answers = await self._act("send", name)
+        async with _searching(self._host):
+            answers = await self._act("send", name)
         processes = [process for key, value in answers if key == "process" and (process := read_process(value))]
         return TreeSeen(tuple(processes), everywhere=("looked", "everywhere") in answers)
 
@@ -117,3 +124,12 @@ class RunTree:
 
     async def _act(self, call: str, *words: object) -> Answers:
         return await act(self._host, call, *self._owner, *words, rundir=self._rundir, run=self._run)
+
+
+_SEARCHES: "WeakKeyDictionary[RunsCommands, anyio.Semaphore]" = WeakKeyDictionary()
+
+
+def _searching(host: RunsCommands) -> anyio.Semaphore:
+    if host not in _SEARCHES:
+        _SEARCHES[host] = anyio.Semaphore(SEARCHES)
+    return _SEARCHES[host]

@@ -1,7 +1,8 @@
-"""Blocking work as a generator, run a step at a time in worker threads."""
+"""Work in steps: a blocking generator in worker threads, and the next step under way while the last is made use of."""
 
+import asyncio
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Generic, TypeVar
 
 import anyio
@@ -18,6 +19,20 @@ async def in_threads(blocking: Generator[Item, None, None]) -> AsyncGenerator[It
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(steps.close)
+
+
+async def ahead(step: Callable[[], Awaitable[Item]]) -> AsyncGenerator[Item]:
+    """What a step gives, again and again until that is empty; the next one is under way while one is made use of."""
+    coming = asyncio.ensure_future(step())
+    try:
+        while item := await coming:
+            coming = asyncio.ensure_future(step())
+            yield item
+    finally:
+        coming.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([coming])
+        _ = coming.cancelled() or coming.exception()  # of a step that nobody wants any more
 
 
 class _Steps(Generic[Item]):

@@ -91,15 +91,13 @@ class Plan:
 
     def scaffold(self) -> list[str]:
         """Directories that are there and in which something will be written, parents first; without the top."""
-        new = set(self.directories)
         found = set()
         for name in [*self.directories, *self.sent]:
             parent = posixpath.dirname(name)
             while parent and parent not in found:
-                if parent not in new:
-                    found.add(parent)
+                found.add(parent)
                 parent = posixpath.dirname(parent)
-        return sorted(found)
+        return sorted(found.difference(self.directories))
 
     def moves(self) -> dict[str, list[str]]:
         """For each directory that is there ("" is the top), what is moved into it, whole trees among it."""

@@ -36,7 +36,7 @@ class FarChannel:
     def ended(self) -> bool:
         return self.process.returncode is not None
 
-    async def read(self) -> bytes:
+    async def read_all(self) -> list[bytes]:
         assert self.process.stdout
         reading = asyncio.ensure_future(self.process.stdout.read(32 * 1024))
         losing = asyncio.ensure_future(self._lost.wait())
@@ -44,7 +44,7 @@ class FarChannel:
             await asyncio.wait([reading, losing], return_when=asyncio.FIRST_COMPLETED)
             if self._lost.is_set():
                 raise LinkLost("far: cut")
-            return reading.result()
+            return [came] if (came := reading.result()) else []
         finally:
             for each in (reading, losing):
                 each.cancel()

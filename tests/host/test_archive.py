@@ -195,6 +195,25 @@ def test_special_files_and_links_that_lead_out_are_left_out_and_named(run: Run, 
     assert "leads out: /etc/passwd" in skipped["absolute"]
 
 
+@given(
+    st.text(st.sampled_from("ab/\xe4\udcff"), max_size=120).map(lambda text: f"{text}z"),
+    st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE]),
+    st.integers(0, 0o7777),
+    st.sampled_from([0, 1, 4096, 8**11 - 1, 8**11]),
+    st.sampled_from([-1.5, 0.0, 1.9, 8.0**11 - 1, 8.0**11]),
+    st.sampled_from(["", "target"]),
+)
+def test_every_header_for_other_tars_is_that_of_tarfile(
+    name: str, kind: bytes, mode: int, size: int, mtime: float, target: str
+) -> None:
+    expected = tarfile.TarInfo(name)
+    expected.type, expected.mode, expected.size, expected.linkname = kind, mode, size, target
+    expected.mtime = int(mtime)
+    format: tar_stream.Format = tarfile.GNU_FORMAT
+    made = tar_stream.header(name, kind, mode=mode, mtime=mtime, size=size, target=target, format=format)
+    assert made == expected.tobuf(format, "utf-8", "surrogateescape")
+
+
 def test_a_directory_that_is_not_there_is_file_not_found(run: Run, tmp_path: Path) -> None:
     async def body() -> None:
         await pack(tmp_path / "missing")

@@ -5,6 +5,7 @@ escapes, so they come back as they were, and a secret among them can be found.
 """
 
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -63,11 +64,11 @@ async def import_lines(store: Store, lines: Iterable[str]) -> SessionRecord:
         head, *rest = [json.loads(line) for line in lines if line.strip()]
         if not isinstance(head, dict) or head.get("optio") != "session":
             raise JournalError("this is no exported session")
-        if head["format"] > FORMAT:
+        if _number(head["format"]) > FORMAT:
             raise JournalError(f"exported by a newer version (format {head['format']}, this one knows {FORMAT})")
         snapshot = _snapshot_from_json(rest[0])
         events = [_event_from_json(each) for each in rest[1:]]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise JournalError(f"the exported session is damaged or cut short: {error!r}") from error
     await store.load(snapshot, events)
     return snapshot.record
@@ -99,7 +100,8 @@ def _event_to_json(event: Event) -> JsonObject:
 
 
 def _event_from_json(found: dict[str, Any]) -> Event:
-    return Event(found["seq"], found["type"], found["data"], found["time"], found["source"], found["event_id"])
+    kind, source, event_id = _text(found["type"]), _text(found["source"]), _text(found["event_id"])
+    return Event(_number(found["seq"]), kind, dict(found["data"]), _moment(found["time"]), source, event_id)
 
 
 def _snapshot_to_json(snapshot: Snapshot) -> JsonObject:
@@ -133,18 +135,21 @@ def _outbox_to_json(outbox: Outbox) -> JsonObject:
 def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
     return Snapshot(
         record=SessionRecord.model_validate(found["record"]),
-        lease=LeaseState(found["generation"]),
-        first_seq=found["first_seq"],
-        last_seq=found["last_seq"],
+        lease=LeaseState(_number(found["generation"])),
+        first_seq=_number(found["first_seq"]),
+        last_seq=_number(found["last_seq"]),
         change=0,
-        cursors={stream: Cursor(**at) for stream, at in found["cursors"].items()},
+        cursors={
+            _text(stream): Cursor(_text(at["file"]), _number(at["offset"]), _number(at["check"]))
+            for stream, at in found["cursors"].items()
+        },
         outbox={
-            stream: Outbox(
+            _text(stream): Outbox(
                 tuple(
-                    Outgoing(stream, piece["offset"], piece["data"].encode("utf-8", "surrogateescape"))
+                    Outgoing(stream, _number(piece["offset"]), piece["data"].encode("utf-8", "surrogateescape"))
                     for piece in outbox["entries"]
                 ),
-                outbox["acknowledged"],
+                _number(outbox["acknowledged"]),
             )
             for stream, outbox in found["outbox"].items()
         },
@@ -152,3 +157,22 @@ def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
         deliverables=tuple(Deliverable.model_validate(each) for each in found["deliverables"]),
         commands=tuple(Command.model_validate(each) for each in found["commands"]),
     )
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} where a number belongs")
+    return value
+
+
+def _moment(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} where a time belongs")
+    return float(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} where a text belongs")
+    value.encode()  # a journal holds no half of a character
+    return value

@@ -121,7 +121,18 @@ def refused_at_end(now: float) -> Receipt:
 
 
 def check_importable(snapshot: Snapshot, events: Sequence[Event]) -> None:
-    """CommitRefused if the events are not those that the snapshot speaks of."""
+    """CommitRefused if the events are not those that the snapshot speaks of, or something is there twice."""
+    commands = [each.number for each in snapshot.commands]
+    ids = (
+        [each.id for each in snapshot.commands],
+        [each.id for each in snapshot.questions],
+        [each.event_id for each in snapshot.deliverables],
+    )
+    if commands != list(range(1, len(commands) + 1)) or any(len(set(each)) < len(each) for each in ids):
+        raise CommitRefused(
+            f"session {snapshot.record.id}: commands, questions or deliverables are missing or there twice; was the "
+            "export edited?"
+        )
     wanted = range(snapshot.first_seq, snapshot.last_seq + 1)
     if snapshot.first_seq < 1 or [each.seq for each in events] != list(wanted):
         raise CommitRefused(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from optio_host.errors import HostError
 from optio_host.host import RunsCommands
 from optio_host.job_shell import arguments, ask, farside
 from optio_host.job_state import path_from_hex
@@ -25,6 +26,8 @@ async def resolved(host: RunsCommands, paths: Sequence[str]) -> dict[str, str | 
     script = farside("act", "resolve") + "".join(arguments("resolve", each) for each in sendable)
     answers = await ask(host, script, what="resolving the paths of a tool call", rundir="")
     found = [path_from_hex(value) if value else None for key, value in answers if key == "path"]
+    if len(found) != len(sendable):
+        raise HostError(f"{len(sendable)} paths of a tool call were to be resolved, and the host told of {len(found)}")
     return dict(zip(sendable, found, strict=True))
 
 

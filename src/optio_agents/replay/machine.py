@@ -16,12 +16,15 @@ from optio_host.job_state import Ended, JobState, Owner, Process, Running, StopR
 from optio_host.job_stop import Gone, Proof
 from optio_host.outcome import Exited, Outcome
 from optio_host.testing.clock import ManualClock
-from optio_host.testing.fake import FakeHost
+from optio_host.testing.fake import FakeHost, Stdout
 
 from ..permissions.mentions import plainly
 
 RESOLVE = farside("act", "resolve")
 """What a command begins with that asks where paths lead."""
+
+SIGNS = farside("act", "signs")
+"""What one begins with that looks for signs of life."""
 
 LIMIT = 1e9
 """Seconds on the clock of a replay: whoever waited for a person did so for as long as it took."""
@@ -39,7 +42,7 @@ class ReplayHost(FakeHost):
         super().__init__(taskdir, clock=ManualClock(jump_after=0, limit=LIMIT))
         self._leads_to = leads_to
         # Signs of life are looked for; a recording needs none.
-        self.on(lambda command: "for file in optio.log " in command, repeat=True)
+        self.on(lambda command: command.startswith(SIGNS), Stdout(f"{MARK}looked\n"), repeat=True)
 
     async def run_command(
         self,

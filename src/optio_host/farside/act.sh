@@ -171,6 +171,9 @@ look() {
         [ -r $_name ] && IFS= read -r _line <$_name && answer "$_name $_line"
     done
     answer id "$_id"
+    [ -r settings ] && while IFS='=' read -r _name _line; do
+        [ "$_name" != _no_driver ] || answer no-driver "$_line"
+    done <settings
     read_boot
     answer boot "$_boot"
     read_main

@@ -34,10 +34,11 @@ receive() {
     [ "$_told" != "$_nonce$_nonce" ] || { _keep=''; refuse abandoned; }
     [ "$_size" -ge "${1:-0}" ] || refuse cut
     dd if=/dev/null of="./$_part" bs=1 seek="$_size" 2>/dev/null || refuse failed
+    (sync -d "./$_part" 2>/dev/null || sync) &
     sum_of "./$_part"
+    wait "$!"
     [ "$_sum" = "$_told" ] || { _keep=''; refuse differs "$_sum"; }
     chmod "$(printf %o "$_mode")" "./$_part" || refuse failed
-    sync -d "./$_part" 2>/dev/null || sync
     replace || refuse failed
     _part=''
     answer done "$_sum"

@@ -243,21 +243,28 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             stream.size = 0
         return taken
 
+    async def read_all(self) -> list[bytes]:
+        """All bytes of stdout that have come, in the pieces in which they came, none at its end; raises as `read`."""
+        return await self._read_some(self._stdout, most=None)
+
     async def _read(self, stream: _Stream) -> bytes:
+        return b"".join(await self._read_some(stream, most=1))
+
+    async def _read_some(self, stream: _Stream, most: int | None) -> list[bytes]:
         while not stream.chunks:
             if stream.ended:
                 self._check_begun()
                 if self._lost is not None:
                     raise LinkLost(f"{self.target}: {self._lost}; nobody knows whether the command went on")
-                return b""
+                return []
             stream.changed.clear()
             await stream.changed.wait()
-        chunk = stream.chunks.popleft()
-        stream.size -= len(chunk)
+        chunks = [stream.chunks.popleft() for _ in range(most or len(stream.chunks))]
+        stream.size -= sum(map(len, chunks))
         if self._paused and self._channel and self._stdout.size + self._stderr.size < BUFFERED // 2:
             self._paused = False
             self._channel.resume_reading()
-        return chunk
+        return chunks
 
     async def write(self, data: bytes | memoryview) -> None:
         """Send bytes to its stdin, waiting while too much is queued.

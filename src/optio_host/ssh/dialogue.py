@@ -25,7 +25,7 @@ ABANDON_SECONDS = 2.0
 
 MARK = b"optio-file "
 HELD_BACK = 256
-"""Bytes at the end of a stream in which its last line stands."""
+"""Bytes at the end of a stream in which its last line stands, at least."""
 
 PIECE = 256 * 1024
 """Bytes that are gathered from the link before they are handed on."""
@@ -58,10 +58,10 @@ class Dialogue:
         while True:
             line, end, rest = self._pending.partition(b"\n")
             if not end:
-                chunk = await self._read(STALLED + handled / SLOWEST_DISK)
-                if not chunk:
+                came = await self._read_all(STALLED + handled / SLOWEST_DISK)
+                if not came:
                     raise await self._unanswered()
-                self._pending += chunk
+                self._pending += b"".join(came)
             else:
                 self._pending = rest
                 if line.startswith(MARK):
@@ -69,19 +69,18 @@ class Dialogue:
 
     async def stream(self) -> AsyncGenerator[bytes]:
         """The bytes up to the last line, whose words are in `verdict` then; LinkLost when that line does not come."""
-        held, self._pending = self._pending, b""
-        chunk = b" "
-        while chunk:
-            pieces, size = [held], len(held)
-            while chunk and size < PIECE:
-                chunk = await self._read(STALLED)
-                pieces.append(chunk)
-                size += len(chunk)
-            held = b"".join(pieces)
-            if chunk:
-                yield held[:-HELD_BACK]
-                held = held[-HELD_BACK:]
-        content, found, last = held.rpartition(b"\n" + MARK + self.nonce.encode() + b" ")
+        pieces, self._pending = [self._pending], b""
+        while came := await self._read_all(STALLED):
+            pieces += came
+            if sum(map(len, pieces)) >= PIECE:
+                # Whole pieces are held back: what is cut would be copied once more.
+                held = [pieces.pop()]
+                while sum(map(len, held)) < HELD_BACK:
+                    held.insert(0, pieces.pop())
+                if pieces:
+                    yield b"".join(pieces)
+                pieces = held
+        content, found, last = b"".join(pieces).rpartition(b"\n" + MARK + self.nonce.encode() + b" ")
         if not found:
             raise await self._unanswered()
         if content:
@@ -174,9 +173,9 @@ class Dialogue:
             case _:
                 return HostError(f"{path}: {self._what}: the host answered {' '.join(answer)!r}{await self.reason()}")
 
-    async def _read(self, seconds: float) -> bytes:
+    async def _read_all(self, seconds: float) -> list[bytes]:
         with self._clock.move_on_after(seconds):
-            return await self._channel.read()
+            return await self._channel.read_all()
         raise self._stalled(seconds)
 
     def _stalled(self, seconds: float) -> TransferFailed:

@@ -1,11 +1,10 @@
 """Putting a file on the far side: whole and verified, or not at all. A link that breaks is waited for and continued."""
 
-import asyncio
 import hashlib
 import posixpath
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..local.files import ALREADY_UP_TO_DATE, sha256_of_source
 from ..local.part import PART_SUFFIX
 from ..local.stream import open_regular
 from ..progress import CopyProgress
+from ..steps import ahead
 from .channel import Channel
 from .dialogue import Dialogue, ask, open_dialogue
 from .link import Link
@@ -166,17 +166,11 @@ async def _attempt(
 
 async def _send(dialogue: Dialogue, reader: "_Reader", progress: CopyProgress, have: int) -> None:
     # The next chunk is read and hashed in a thread while this one goes out.
-    coming = asyncio.ensure_future(reader.next())
-    try:
-        while chunk := await coming:
-            coming = asyncio.ensure_future(reader.next())
+    async with aclosing(ahead(reader.next)) as chunks:
+        async for chunk in chunks:
             await dialogue.write(chunk)
             have += len(chunk)
             progress.advance(have)
-    finally:
-        coming.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([coming])
 
 
 async def _error_of(dialogue: Dialogue, target: str, answer: list[str], size: int | None) -> Exception:

@@ -6,6 +6,7 @@ import tarfile
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import aclosing
+from functools import partial
 from shlex import quote
 from typing import IO
 
@@ -19,7 +20,7 @@ from ..local import trees as local
 from ..local.files import ALREADY_UP_TO_DATE
 from ..local.part import PART_SUFFIX
 from ..progress import CopyProgress
-from ..steps import in_threads
+from ..steps import ahead, in_threads
 from ..tar_stream import END, Format, file_member, gathered, header
 from ..trees import Entry, Listing, Plan, TreeCopy, compare, same_size
 from .dialogue import open_dialogue
@@ -127,7 +128,10 @@ async def send_tree(
             raise await dialogue.error_of(target, answer)
         sent = 0
         try:
-            async with aclosing(in_threads(gathered(_tar(source, plan, here, commit)))) as pieces:
+            async with (
+                aclosing(in_threads(gathered(_tar(source, plan, here, commit)))) as made,
+                aclosing(ahead(partial(anext, made, b""))) as pieces,
+            ):
                 async for piece in pieces:
                     await dialogue.write(piece)
                     sent += len(piece)

@@ -25,6 +25,8 @@ from .server import PATIENCE, Server
 from .tables import Database, Tables
 from .url import TENANT, Place
 
+CLOSE_WITHIN = 5.0
+"""Seconds in which MongoDB's own client must have let go of its connections; what is left ends with the event loop."""
 LOOK_EVERY = 0.2
 """Seconds between two looks for changes by other processes, while anybody waits for one."""
 
@@ -56,7 +58,8 @@ async def open_mongo(
         ) as store:
             yield store
     finally:
-        with anyio.CancelScope(shield=True):
+        # Once seen to wait for ever, where no server was there any more: it waits for tasks of its own.
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
             await client.close()
 
 

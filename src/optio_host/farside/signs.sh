@@ -1,0 +1,53 @@
+# Whether sessions still move: several signs of each, for many at once. Stands behind act.sh.
+
+# signs: of each line on stdin, "NUMBER DIRECTORY RUN" parted by tabs, the sizes of log and output ("log NUMBER SIZE" and
+# so on), and the processor time that the program's group has used, in ticks ("cpu NUMBER TICKS").
+signs() {
+    _list=$(cat)
+    printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
+        # One ls for many files: names are given to it in quotes, and come back behind the blank that ends the time.
+        function look(command, line, field) {
+            while ((command | getline line) > 0) {
+                split(line, field, " ")
+                for (at = index(line, " /"); at > 0 && !(substr(line, at + 1) in number); ) {
+                    more = index(substr(line, at + 1), " /")
+                    if (more == 0) break
+                    at += more
+                }
+                path = substr(line, at + 1)
+                if (path in number) print "optio-job " kind[path], number[path], field[5]
+            }
+            close(command)
+        }
+        function add(path, what) {
+            number[path] = $1; kind[path] = what
+            gsub(/\047/, "\047\\\047\047", path)
+            words = words " \047" path "\047"
+        }
+        function look_at_them() {
+            if (words != "") look("LC_ALL=C QUOTING_STYLE=literal ls -ln --" words " 2>/dev/null")
+            words = ""
+        }
+        { add($2 "/optio.log", "log"); add($3 "/stdout", "stdout"); add($3 "/stderr", "stderr") }
+        length(words) > 60000 { look_at_them() } # an argument of sh has at most 131072 bytes
+        END { look_at_them() }'
+    [ ! -r /proc/self/stat ] || printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
+        {
+            file = $3 "/pid"; line = ""
+            if ((getline line < file) > 0) { split(line, word, " "); run[word[1]] = $1 }
+            close(file)
+        }
+        END {
+            while (("ls /proc" | getline pid) > 0) {
+                if (pid !~ /^[0-9]+$/) continue
+                file = "/proc/" pid "/stat"; text = ""
+                while ((getline line < file) > 0) text = text line " "
+                close(file)
+                sub(/^.*\) /, "", text)
+                split(text, part, " ") # behind the ")" of proc_pid_stat(5): 3 is the group, 12 and 13 are ticks
+                if (part[3] in run) used[part[3]] += part[12] + part[13]
+            }
+            for (group in run) print "optio-job cpu", run[group], used[group] + 0
+        }'
+    answer looked
+}
