@@ -120,7 +120,7 @@ async def main() -> None:
 
         async def drive(session: Session) -> None:
             outcome = await session.wait()
-            outcomes.append("left" if outcome is None else outcome.outcome)
+            outcomes.append("left" if outcome is None else f"{outcome.outcome}: {outcome.reason}")
             ended[session.id].set()
 
         async with anyio.create_task_group() as tasks:
@@ -137,7 +137,7 @@ async def main() -> None:
             say(step="timed", milliseconds=await latencies(store, sessions, task["samples"]))
             begun = time.monotonic()
             await end(sessions[: task["ends"]], ended)
-            say(step="ended", seconds=time.monotonic() - begun, done=outcomes.count("done"), others=len(outcomes))
+            say(step="ended", seconds=time.monotonic() - begun, all=outcomes)
             tasks.cancel_scope.cancel()
     kill([session.record.rundir for session in sessions])
 

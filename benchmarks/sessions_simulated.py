@@ -2,8 +2,8 @@
 
     python benchmarks/sessions_simulated.py [--sessions 10000] [--quick]
 
-Each is a session of the published driver (`run_log_protocol_session`): its agent writes STATUS, works for a minute of
-the host's clock, writes STATUS again and DONE. No process is started and no time passes but that of this program.
+Each is a session of the published driver (`run_log_protocol_session`): its agent writes STATUS, works for ten seconds
+of the host's clock, writes STATUS again and DONE. No process is started and no time passes but that of this program.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from optio_host.host import Host, proc_wait
 from optio_host.testing.clock import ManualClock
 from optio_host.testing.fake import Append, FakeHost, Wait
 
-WORK = 60.0
+WORK = 10.0
 """Seconds on the host's clock. The driver asks its context twice a second whether it should go on."""
 
 

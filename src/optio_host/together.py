@@ -67,4 +67,6 @@ class Together(Generic[Question, Answer]):
 
 def until_next(seconds: float, clock: Clock) -> float:
     """How long to wait for the next of the moments, so many seconds apart, at which everybody asks."""
-    return seconds - clock.monotonic() % seconds
+    left = seconds - clock.monotonic() % seconds
+    # A timer may go off a nanosecond early; the moment is this one then, and not to be waited for once more.
+    return left if left > seconds / 100 else left + seconds

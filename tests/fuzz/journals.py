@@ -1,6 +1,7 @@
 """Exported sessions, recordings, and URLs of stores."""
 
 import json
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -85,11 +86,11 @@ def changed(choices: Choices) -> list[str]:
                 case 0:
                     del at[key]
                 case 1 if isinstance(at, list):
-                    at.append(at[key])
+                    at.append(deepcopy(at[key]))
                 case 2:
                     at[key] = choices.text(20)
                 case _:
-                    at[key] = choices.pick(VALUES)
+                    at[key] = deepcopy(choices.pick(VALUES))  # it may be changed in its turn
             break
     text = "\n".join(map(json.dumps, documents))
     if choices.flag():

@@ -17,7 +17,8 @@ from optio_host.job_errors import NotOwner
 from optio_host.job_rounds import Known, Rounds
 from optio_host.job_state import Owner
 from optio_host.outcome import Exited, Lost
-from optio_host.together import MOST
+from optio_host.testing.clock import ManualClock
+from optio_host.together import MOST, until_next
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 
@@ -113,6 +114,15 @@ def test_those_who_look_at_the_same_moment_share_one_command(run: Run) -> None:
         assert found == {number: number % 7 != 0 for number in range(MOST + 500)}
 
     run(body)
+
+
+def test_a_timer_that_goes_off_a_nanosecond_early_does_not_make_everybody_ask_twice() -> None:
+    clock = ManualClock()
+    assert until_next(5, clock) == 5
+    clock._passed = 12.0
+    assert until_next(5, clock) == 3
+    clock._passed = 15 - 1e-9
+    assert 5 < until_next(5, clock) < 5.1
 
 
 def test_one_who_is_cancelled_while_it_looks_for_all_takes_nobody_along(run: Run) -> None:

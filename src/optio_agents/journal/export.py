@@ -168,7 +168,7 @@ def _number(value: object) -> int:
 def _moment(value: object) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} where a time belongs")
-    return float(value)
+    return float(value) + 0.0  # -0.0 is 0.0 to some stores
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,9 @@ from ..farside.reader import IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF, IN_Q_OVER
 
 _GONE = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF
 
+CHECK_ALL = 10
+"""Each how many times of `renew` directories are looked at that are watched."""
+
 
 class Notices:
     """Tells of changes in directories, on the loop that it was made in. The same reading as that of the far side.
@@ -23,6 +26,7 @@ class Notices:
         self._inotify = Inotify()
         if self._inotify.descriptor < 0:
             raise OSError("inotify: this user has too many instances open, or this system has none")
+        self._renewals = 0
         self._watches: dict[int, set[str]] = {}
         self._directories: dict[str, tuple[int, tuple[int, int]] | None] = {}
         asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._read)
@@ -50,8 +54,13 @@ class Notices:
             self._inotify.remove(watched[0])
 
     def renew(self) -> None:
-        """Watch directories that were not there, or are others now."""
+        """Watch directories that were not there; every so often, look whether the others are still those."""
+        self._renewals += 1
+        # The kernel tells when a directory goes; not when something is mounted over it.
+        all_of_them = self._renewals % CHECK_ALL == 0
         for directory, watched in list(self._directories.items()):
+            if watched is not None and not all_of_them:
+                continue
             try:
                 state = os.stat(directory)
             except OSError:
