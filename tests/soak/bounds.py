@@ -58,11 +58,13 @@ async def event(store: Store, session: str, kind: str, words: str = "", *, since
     after, change = 0, 0
     with anyio.fail_after(PATIENCE):
         while True:
-            for each in (await store.events(session, after=after)).events:
+            page = await store.events(session, after=after)
+            for each in page.events:
                 after = each.seq
                 if each.type == kind and words in str(each.data) and each.time > since:
                     return
-            change = await store.news(session, change)
+            if after >= page.last_seq:
+                change = await store.news(session, change)
 
 
 async def noticed() -> AsyncIterator[str]:
