@@ -27,8 +27,8 @@ DRIVER = Path(__file__).parent / "crash_driver.py"
 WORK = {
     "job started": 1,
     "start committed": 1,
-    "before commit": 11,
-    "after commit": 11,
+    "before commit": 8,
+    "after commit": 8,
     "before landing": 2,
     "landed": 2,
     "handled": 2,
@@ -48,8 +48,8 @@ STOPPED = [
     ("cancel", "stop decided", 1),
     ("cancel", "program stopped", 1),
     ("cancel", "before the end", 1),
-    ("leftovers", "before commit", 4),
-    ("leftovers", "after commit", 4),
+    ("leftovers", "before commit", 3),
+    ("leftovers", "after commit", 3),
     ("leftovers", "program stopped", 1),
     ("leftovers", "before the end", 1),
 ]
@@ -239,7 +239,7 @@ OVER_SSH = [
     ("work", "before landing", 1), ("work", "landed", 2),
     ("work", "before append", 1), ("work", "appended", 2), ("work", "program stopped", 1),
     ("work", "before the end", 1), ("cancel", "command", 1), ("cancel", "stop decided", 1),
-    ("cancel", "program stopped", 1), ("leftovers", "after commit", 4),
+    ("cancel", "program stopped", 1), ("leftovers", "after commit", 3),
 ]  # fmt: skip
 """Every kind of seam once: where the host is, makes no difference to the others."""
 
