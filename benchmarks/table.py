@@ -207,8 +207,8 @@ FALLS_SHORT = {
     "put a file": _COPIES,
     "get a file": _COPIES,
     "put a tree": (
-        "A new tree: a plain `tar | ssh tar` is about 1.6 times as fast as rsync here, so three times cannot be reached "
-        "by anything that sends a tar."
+        "A new tree: a plain `tar | ssh tar` is about 1.6 times as fast as rsync here: three times as fast is out of "
+        "reach for anything that sends a tar."
     ),
     "claude stream": (
         "A conversation: three times the peer's rate would leave some 4 us of one processor for a message. Its JSON "
