@@ -1,7 +1,8 @@
 """A model API of our own on loopback: it answers the Messages API from a script, so that a real agent can be tested.
 
 A script is data: scenarios by name, each a list of steps. `SCENARIO:name` in a user's text chooses one; which step is
-told is the number of model turns since. A step says what the model answers in that turn.
+told is the number of model turns since. Where no user's text names one, the system prompt may: opencode
+puts files of instructions there. A step says what the model answers in that turn.
 
     with model_api({"hello": [Say("Hello.")]}) as api:
         ...  # run an agent with ANTHROPIC_BASE_URL=api.url
@@ -132,14 +133,14 @@ class ModelApi:
         elif (method, path) == ("POST", "/v1/messages"):
             request = json.loads(body)
             self.requests.append(request)
-            await self._model_turn(writer, request, self._step(request["messages"]))
+            await self._model_turn(writer, request, self._step(request))
         else:
             _send_json(writer, 200 if method == "HEAD" else 404, {})
         await writer.drain()
 
-    def _step(self, messages: list[dict[str, Any]]) -> Step:
+    def _step(self, request: dict[str, Any]) -> Step:
         turns = 0
-        for message in reversed(messages):
+        for message in [{"role": "user", "content": request.get("system", "")}, *request["messages"]][::-1]:
             if message["role"] == "assistant":
                 turns += 1
             elif message["role"] == "user" and (found := re.findall(r"SCENARIO:(\w+)", _text_of(message))):
