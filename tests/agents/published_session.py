@@ -1,7 +1,8 @@
-"""An application that somebody wrote against the published packages: optio-core runs a task of optio-claudecode.
+"""An application that somebody wrote against the published packages: optio-core runs tasks of one of them.
 
-It takes its settings as JSON on stdin and prints what came of two sessions: one that is given a login and saves it as a
-seed, and one that is logged in from that seed. Nothing in it knows that the packages beneath are other ones.
+It takes its settings as JSON on stdin and prints what came of two sessions: one that is given a login, or logs in, and
+saves that as a seed, and one that is logged in from that seed. Nothing in it knows that the packages beneath are other
+ones.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import sys
 
 import optio_core
 from motor.motor_asyncio import AsyncIOMotorClient
-from optio_claudecode import CLAUDE_SEED_SUFFIX, ClaudeCodeTaskConfig, create_claudecode_task
 
 PREFIX = "app"
 
@@ -21,6 +21,40 @@ FRESH = {
     "adhoc": False, "ephemeral": False, "hasSavedState": False,
 }  # fmt: skip
 """What a real server puts into a process that is new ($setOnInsert); the wire-compatible one does not."""
+
+
+def claudecode(process_id, settings, hooks):
+    from optio_claudecode import CLAUDE_SEED_SUFFIX, ClaudeCodeTaskConfig, create_claudecode_task
+
+    config = ClaudeCodeTaskConfig(
+        consumer_instructions=f"SCENARIO:{process_id}",
+        mode="conversation",
+        auto_start=True,
+        env=settings["env"],
+        claude_install_dir=settings["programs"],
+        install_if_missing=False,
+        fs_isolation=False,
+        permission_mode="acceptEdits",
+        allowed_tools=["Bash"],
+        credentials_json=settings["login"] if "seed_id" not in hooks else None,
+        **hooks,
+    )
+    return create_claudecode_task(process_id, process_id, config), CLAUDE_SEED_SUFFIX
+
+
+def opencode(process_id, settings, hooks):
+    from optio_opencode import OPENCODE_SEED_SUFFIX, OpencodeTaskConfig, create_opencode_task
+
+    config = OpencodeTaskConfig(
+        consumer_instructions=f"SCENARIO:{process_id}",
+        mode="conversation",
+        auto_start=True,
+        opencode_config=settings["config"],
+        opencode_install_dir=settings["programs"],
+        install_if_missing=False,
+        **hooks,
+    )
+    return create_opencode_task(process_id, process_id, config), OPENCODE_SEED_SUFFIX
 
 
 async def main(settings):
@@ -34,25 +68,11 @@ async def main(settings):
     async def on_seed_saved(seed_id, *more):
         saved.append(seed_id)
 
-    def task(process_id, **login):
-        config = ClaudeCodeTaskConfig(
-            consumer_instructions="SCENARIO:work",
-            mode="conversation",
-            auto_start=True,
-            env=settings["env"],
-            claude_install_dir=settings["programs"],
-            install_if_missing=False,
-            fs_isolation=False,
-            permission_mode="acceptEdits",
-            allowed_tools=["Bash"],
-            on_deliverable=on_deliverable,
-            **login,
-        )
-        return create_claudecode_task(process_id, process_id, config)
-
-    async def run(process_id, **login):
+    async def run(process_id, **hooks):
         await db[f"{PREFIX}_processes"].insert_one({"processId": process_id, **FRESH})
-        tasks[:] = [*tasks, task(process_id, **login)]
+        create = {"claudecode": claudecode, "opencode": opencode}[settings["package"]]
+        task, suffix = create(process_id, settings, {"on_deliverable": on_deliverable, **hooks})
+        tasks.append(task)
         if process_id == "first":
             await optio_core.init(mongo_db=db, prefix=PREFIX, get_task_definitions=definitions)
         else:
@@ -63,20 +83,17 @@ async def main(settings):
             "state": process["status"]["state"],
             "error": process["status"]["error"],
             "log": [json.loads(each) if isinstance(each, str) else each for each in process["log"]],
+            "seeds": f"{PREFIX}{suffix}" in await db.list_collection_names(),
         }
 
     tasks = []
 
     async def definitions(services, metadata_filter=None):
-        return tasks
+        return list(tasks)
 
-    first = await run("first", credentials_json=settings["login"], on_seed_saved=on_seed_saved)
+    first = await run("first", on_seed_saved=on_seed_saved)
     second = await run("second", seed_id=saved[0]) if saved else None
-    collections = await db.list_collection_names()
-    print(json.dumps({
-        "first": first, "second": second, "deliverables": deliverables, "saved": saved,
-        "seeds": f"{PREFIX}{CLAUDE_SEED_SUFFIX}" in collections,
-    }, default=str))  # fmt: skip
+    print(json.dumps({"first": first, "second": second, "deliverables": deliverables, "saved": saved}, default=str))
     await optio_core.shutdown()
     client.close()
 
