@@ -18,7 +18,7 @@ from ssh_rig import own_sshd
 from sshd_rig import Sshd
 
 settings.register_profile("quick", max_examples=200, deadline=None)
-settings.register_profile("ci", max_examples=3_000, deadline=None)
+settings.register_profile("ci", max_examples=1_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
