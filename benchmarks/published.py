@@ -22,9 +22,3 @@ def python(package: str) -> str:
         subprocess.run(install, check=True, capture_output=True)
         installed.touch()
     return str(directory / "bin/python")
-
-
-def packages(package: str) -> str:
-    """Where that environment has what is installed in it, for a peer that has to run in the same process."""
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    return subprocess.run([python(package), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
