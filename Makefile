@@ -73,10 +73,10 @@ bench-conversation: $(VENV)/has-bench
 bench-store: $(VENV)/has-bench
 	@$(BIN)/python benchmarks/store.py $(BENCH)
 
-# SECONDS is for each target; TARGET="log_lines exports" chooses some; KEEP=--keep writes the committed corpus anew.
+# SECONDS and RUNS are for each target; TARGET="log_lines exports" chooses some; KEEP=--keep writes the corpus anew.
 SECONDS ?= 60
 fuzz: $(VENV)/has-test $(VENV)/has-fuzz
-	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(KEEP) $(TARGET)
+	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(if $(RUNS),--runs $(RUNS)) $(KEEP) $(TARGET)
 
 picture: $(VENV)/has-demo $(VENV)/has-bench
 	@$(BIN)/python benchmarks/survival.py docs/survival.png

@@ -13,7 +13,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from test_journal_machine import Stores
 
-from mongo_rig import free_port, mongo_url, new_store, own_mongo
+from mongo_rig import CANCELLED_CONNECTS, free_port, mongo_url, new_store, own_mongo
 from optio_agents.errors import LeaseHeld, LeaseLost, StoreAway, StoreError, StoreTooNew
 from optio_agents.journal import Batch, Outgoing, Store, open_store
 from optio_agents.journal.conformance import (
@@ -36,6 +36,8 @@ from optio_agents.journal.mongo.tables import Tables
 from optio_agents.journal.mongo.url import Place, place_of
 from optio_host.clock import Clock, SystemClock
 from optio_host.testing.relay import Relay
+
+pytestmark = CANCELLED_CONNECTS
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 

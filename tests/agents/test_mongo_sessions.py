@@ -22,7 +22,7 @@ from pymongo import AsyncMongoClient
 from session_rig import AT_ONCE, Driving
 
 from host.job_rig import of_runs, until
-from mongo_rig import mongo_url, new_store, own_mongo
+from mongo_rig import CANCELLED_CONNECTS, mongo_url, new_store, own_mongo
 from optio_agents.events import Status
 from optio_agents.history import follow_history, read_history
 from optio_agents.journal import Store
@@ -33,6 +33,8 @@ from optio_agents.session import Session
 from optio_host.local.host import LocalHost
 from optio_host.testing.relay import Relay
 from sshd_rig import Sshd
+
+pytestmark = CANCELLED_CONNECTS
 
 DRIVERS = int(os.environ.get("OPTIO_TEST_DRIVERS", "8"))
 TROUBLES = int(os.environ.get("OPTIO_TEST_TROUBLES", "8"))

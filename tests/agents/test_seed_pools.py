@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seeds_rig import SeedContext, seed_context
 
-from mongo_rig import mongo_url
+from mongo_rig import CANCELLED_CONNECTS, mongo_url
 from optio_agents import seeds
 from optio_host.testing.clock import ManualClock
+
+pytestmark = CANCELLED_CONNECTS
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 

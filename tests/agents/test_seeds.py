@@ -13,7 +13,7 @@ from bare_host import BareHost
 from bson import ObjectId
 from seeds_rig import Driver, SeedContext, blobs, seed_context
 
-from mongo_rig import mongo_url
+from mongo_rig import CANCELLED_CONNECTS, mongo_url
 from optio_agents import seeds
 from optio_agents.errors import ContextLacks, SeedBroken, SeedUnknown
 from optio_agents.process_context import StandaloneContext
@@ -26,6 +26,8 @@ from optio_host.local.host import LocalHost
 from optio_host.testing.fake import FakeHost
 from ssh_rig import config_for, connected
 from sshd_rig import Sshd
+
+pytestmark = CANCELLED_CONNECTS
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 

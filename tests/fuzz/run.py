@@ -1,4 +1,4 @@
-"""Fuzz every reader of the outside, or some: `make fuzz [SECONDS=60] [TARGET="log_lines exports"]`.
+"""Fuzz every reader of the outside, or some: `make fuzz [SECONDS=60] [RUNS=1000000] [TARGET="log_lines exports"]`.
 
 Each target runs in a process of its own, guided by the coverage of src (atheris). It begins with the committed corpus
 and with what earlier runs have found, in `.fuzz/`. What fails is written to `.fuzz/found/`, and how to see it again is
@@ -41,14 +41,14 @@ class Result:
     said: str = ""
 
 
-def fuzz(name: str, seconds: int) -> Result:
-    """Run one target for so long, or until something is found."""
+def fuzz(name: str, seconds: int, runs: int) -> Result:
+    """Run one target for so long or with so many inputs, whichever is less, or until something is found."""
     result = Result(name)
     directory = unpacked(name)
     FOUND.mkdir(parents=True, exist_ok=True)
     command = [
-        sys.executable, HERE / "one.py", name, f"-max_total_time={seconds}", f"-artifact_prefix={FOUND}/{name}-",
-        f"-max_len={LONGEST}", "-timeout=20", "-rss_limit_mb=2048", directory,
+        sys.executable, HERE / "one.py", name, f"-max_total_time={seconds}", f"-runs={runs}",
+        f"-artifact_prefix={FOUND}/{name}-", f"-max_len={LONGEST}", "-timeout=20", "-rss_limit_mb=2048", directory,
     ]  # fmt: skip
     told = time.monotonic()
     tail: list[str] = []
@@ -102,7 +102,8 @@ def main() -> int:
     target.load()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"which: {', '.join(target.TARGETS)}; none: all")
-    parser.add_argument("--seconds", type=int, default=60, help="how long for each")
+    parser.add_argument("--seconds", type=int, default=60, help="how long for each, at most")
+    parser.add_argument("--runs", type=int, default=-1, help="how many inputs for each, at most; -1: no limit")
     parser.add_argument("--keep", action="store_true", help="do not fuzz; write the committed corpus anew")
     chosen = parser.parse_args()
     names = chosen.targets or list(target.TARGETS)
@@ -115,7 +116,7 @@ def main() -> int:
     results = []
     for name in names:
         print(f"{name}, for {chosen.seconds} s", flush=True)
-        results.append(fuzz(name, chosen.seconds))
+        results.append(fuzz(name, chosen.seconds, chosen.runs))
     print(table(results))
     for result in results:
         if result.finding:

@@ -25,33 +25,24 @@ async def follow(
     if not path.startswith("/"):
         raise ValueError(f"{path!r}: a followed file is named by its absolute path")
     reader = _Reader(files, path, cursor, limit)
-    changed = anyio.Event()
-
-    def tell() -> None:
-        changed.set()
-
-    stop_watching = files.on_change(tell)
-    try:
-        operation = await link.begin("follow", path)
-        while True:
-            changed = anyio.Event()
-            ended = until is not None and until.is_set()
-            try:
-                while (found := await reader.look(operation)) is not None:
-                    for each in found:
-                        yield each
-                if not ended:
-                    with operation.held():
-                        await _either(changed, until)
-                    continue
-            except LinkLost:
-                operation = await _again(link, path)
+    operation = await link.begin("follow", path)
+    while True:
+        changed = files.next_change()
+        ended = until is not None and until.is_set()
+        try:
+            while (found := await reader.look(operation)) is not None:
+                for each in found:
+                    yield each
+            if not ended:
+                with operation.held():
+                    await _either(changed, until)
                 continue
-            for each in reader.finish():
-                yield each
-            return
-    finally:
-        stop_watching()
+        except LinkLost:
+            operation = await _again(link, path)
+            continue
+        for each in reader.finish():
+            yield each
+        return
 
 
 async def _again(link: FakeLink, path: str) -> Operation:

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import anyio
+
 LINKS = 40
 """Symbolic links followed on one path before it counts as a circle, as on Linux."""
 
@@ -67,14 +69,15 @@ class FileTree:
         self._now = now
         self._inodes = 1
         self._root = self._new(stat.S_IFDIR, 0o755)
-        self._watchers: list[Callable[[], None]] = []
+        self._waited_for: list[anyio.Event] = []
         self.free: int | None = None
         self.denied: set[str] = set()
 
-    def on_change(self, act: Callable[[], None]) -> Callable[[], None]:
-        """Have something called after every change; returns what ends that."""
-        self._watchers.append(act)
-        return lambda: self._watchers.remove(act)
+    def next_change(self) -> anyio.Event:
+        """What is set once, at the next change of anything: many changes at a time wake up whoever waits only once."""
+        change = anyio.Event()
+        self._waited_for.append(change)
+        return change
 
     # Looking.
 
@@ -309,8 +312,9 @@ class FileTree:
         for node in nodes:
             node.mtime = self._now()
             node.version += 1
-        for act in list(self._watchers):
-            act()
+        reached, self._waited_for = self._waited_for, []
+        for change in reached:
+            change.set()
 
 
 def _segments(path: str) -> list[str]:
