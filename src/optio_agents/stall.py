@@ -68,7 +68,7 @@ async def _look(host: RunsCommands | None, places: Sequence[tuple[str, str]]) ->
     lines = [f"{n}\t{taskdir}\t{taskdir}/{run}\n" for n, (taskdir, run) in enumerate(places) if "\n" not in taskdir]
     answers = await ask(
         host,
-        farside("act", "signs") + "signs\n",
+        farside("processes", "act", "signs") + "signs\n",
         what=f"looking for signs of life of {len(places)} sessions",
         rundir="",
         input="".join(lines).encode("utf-8", "surrogateescape"),

@@ -23,7 +23,7 @@ from ..permissions.mentions import plainly
 RESOLVE = farside("act", "resolve")
 """What a command begins with that asks where paths lead."""
 
-SIGNS = farside("act", "signs")
+SIGNS = farside("processes", "act", "signs")
 """What one begins with that looks for signs of life."""
 
 LIMIT = 1e9

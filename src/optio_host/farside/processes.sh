@@ -33,6 +33,22 @@ look_at() {
     case $_state in Z* | X* | x*) return 1 ;; esac # kill -0 succeeds on these
 }
 
+# The same for awk, which takes a tenth of the time where every process is looked at: look_at(pid) is 0 when it is gone or
+# only a zombie, else called is its name, and part[] what stands behind the last ")" of its stat, by proc_pid_stat(5):
+# 1 the state, 2 the parent, 3 the group, 4 the session, 12 and 13 ticks of the processor, 20 the start.
+_awk_look_at='
+    function look_at(pid, file, text, line) {
+        if (pid !~ /^[0-9]+$/) return 0
+        file = "/proc/" pid "/stat"; text = ""
+        while ((getline line < file) > 0) text = text line " "
+        close(file)
+        called = text
+        sub(/^[^(]*[(]/, "", called)
+        sub(/[)][^)]*$/, "", called)
+        sub(/^.*[)] /, "", text)
+        return split(text, part, " ") >= 20 && part[1] !~ /^[ZXx]/
+    }'
+
 # alive PID START BOOT: this very process runs now.
 alive() {
     read_boot
@@ -66,11 +82,7 @@ processes() {
     [ "$_holder" != "$_id" ] || _deleted=''
     {
         if [ -r /proc/self/stat ]; then
-            for _each in /proc/[0-9]*; do
-                # Read one by one: a name with a line end in it would hide its process from anything that reads lines.
-                look_at "${_each#/proc/}" &&
-                    printf '%s\n' "p ${_each#/proc/} $_parent $_group $_session $_start $_called"
-            done
+            printf 'there %s\n' /proc/[0-9]*
             carriers OPTIO_RUN | sed 's/^/mine /'
             carriers OPTIO_SUPERVISES | sed 's/^/spare /'
             LC_ALL=C QUOTING_STYLE=literal ls -l /proc/[0-9]*/fd 2>/dev/null | sed 's/^/fd /'
@@ -78,16 +90,16 @@ processes() {
             LC_ALL=C TZ=UTC0 ps -A -o pid= -o stat= -o ppid= -o pgid= -o lstart= -o comm= | sed 's/^/ps /'
         fi
     } | _main=$_main _main_group=$_main_group _main_start=$_main_start _same_boot=$([ "$_main_boot" = "$_boot" ] && echo y) \
-        _poke="/poke-$_id" _dir=$_dir _deleted=$_deleted LC_ALL=C awk '
+        _poke="/poke-$_id" _dir=$_dir _deleted=$_deleted LC_ALL=C awk "$_awk_look_at"'
         function seen(pid, up, group_of, session_of, start, called) {
             live[pid] = start; parent[pid] = up; group[pid] = group_of; session[pid] = session_of
             gsub(/[^!-~]/, "?", called); name[pid] = called == "" ? "?" : called
         }
-        $1 == "p" { seen($2, $3, $4, $5, $6, substr($0, length($1 $2 $3 $4 $5 $6) + 7)) }
+        $1 == "there" { pid = substr($2, 7); if (look_at(pid)) seen(pid, part[2], part[3], part[4], part[20], called) }
         $1 == "ps" && $3 !~ /^[ZXx]/ { seen($2, $4, $5, "", $6 "_" $7 "_" $8 "_" $9 "_" $10, $11) }
         $1 == "mine" { run[$2] = 1 }
         $1 == "spare" { spare[$2] = 1 }
-        $1 == "fd" && $2 ~ /^\/proc\/[0-9]+\/fd:$/ { split($2, part, "/"); holder = part[3] }
+        $1 == "fd" && $2 ~ /^\/proc\/[0-9]+\/fd:$/ { split($2, path, "/"); holder = path[3] }
         $1 == "fd" && $2 ~ /^l-wx/ {
             target = substr($0, index($0, " -> ") + 4)
             if (target == ENVIRON["_dir"] "/stdout" ENVIRON["_deleted"]) run[holder] = 1

@@ -1,4 +1,4 @@
-# One look at many runs at once: only what is not as it was known is told. Stands behind act.sh.
+# One look at many runs at once: only what is not as it was known is told. Stands behind processes.sh and act.sh.
 
 # rounds: of each line on stdin, "NUMBER DIR ID OWNER MAIN SUPERVISOR" parted by tabs, say what has changed: the owner
 # file ("lost-by NUMBER OWNER"), or anything else ("other NUMBER"). MAIN is "PID START", SUPERVISOR likewise or empty.
@@ -8,25 +8,16 @@ rounds() {
     read_boot
     _proc=''
     [ -r /proc/self/stat ] && _proc=y
-    _boot=$_boot _proc=$_proc LC_ALL=C awk -F '\t' '
+    _boot=$_boot _proc=$_proc LC_ALL=C awk -F '\t' "$_awk_look_at"'
         function first(file, text) {
             text = ""
             if ((getline text < file) <= 0) text = ""
             close(file)
             return text
         }
-        function started(pid, file, text, each, part) { # as look_at in processes.sh: "" when it is gone or a zombie
-            if (pid !~ /^[0-9]+$/) return ""
-            file = "/proc/" pid "/stat"; text = ""
-            while ((getline each < file) > 0) text = text each " "
-            close(file)
-            sub(/^.*\) /, "", text)
-            split(text, part, " ")
-            return part[1] ~ /^[ZXx]/ ? "" : part[20]
-        }
         function runs(known, word) {
             split(known, word, " ")
-            return known == "" || started(word[1]) == word[2]
+            return known == "" || look_at(word[1]) && part[20] == word[2]
         }
         {
             owner = first($2 "/owner")

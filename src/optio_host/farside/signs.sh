@@ -1,4 +1,4 @@
-# Whether sessions still move: several signs of each, for many at once. Stands behind act.sh.
+# Whether sessions still move: several signs of each, for many at once. Stands behind processes.sh and act.sh.
 
 # signs: of each line on stdin, "NUMBER DIRECTORY RUN" parted by tabs, the sizes of log and output ("log NUMBER SIZE" and
 # so on), and the processor time that the program's group has used, in ticks ("cpu NUMBER TICKS").
@@ -31,7 +31,7 @@ signs() {
         { add($2 "/optio.log", "log"); add($3 "/stdout", "stdout"); add($3 "/stderr", "stderr") }
         length(words) > 60000 { look_at_them() } # an argument of sh has at most 131072 bytes
         END { look_at_them() }'
-    [ ! -r /proc/self/stat ] || printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
+    [ ! -r /proc/self/stat ] || printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' "$_awk_look_at"'
         {
             file = $3 "/pid"; line = ""
             if ((getline line < file) > 0) { split(line, word, " "); run[word[1]] = $1 }
@@ -39,13 +39,7 @@ signs() {
         }
         END {
             while (("ls /proc" | getline pid) > 0) {
-                if (pid !~ /^[0-9]+$/) continue
-                file = "/proc/" pid "/stat"; text = ""
-                while ((getline line < file) > 0) text = text line " "
-                close(file)
-                sub(/^.*\) /, "", text)
-                split(text, part, " ") # behind the ")" of proc_pid_stat(5): 3 is the group, 12 and 13 are ticks
-                if (part[3] in run) used[part[3]] += part[12] + part[13]
+                if (look_at(pid) && (part[3] in run)) used[part[3]] += part[12] + part[13]
             }
             for (group in run) print "optio-job cpu", run[group], used[group] + 0
         }'
