@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import published
+from waiting import becomes_true, until
 
 # The tests run the same program in the same way.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -31,13 +31,9 @@ SCRIPT = {"write": [bash("echo hi > out.txt"), Say("That was it.")]}
 PROMPT = "SCENARIO:write"
 AWAY = 5.0
 """Seconds until somebody comes back."""
-PATIENCE = 20.0
-"""Seconds in which something must have come of that."""
 
 OPTIO = str(Path(sys.executable).parent / "optio")
 PEER = str(Path(__file__).with_name("killed_driver_peer.py"))
-
-Value = TypeVar("Value")
 
 
 def ours(claude: ClaudeRig) -> dict[str, str]:
@@ -138,22 +134,6 @@ def agents(claude: ClaudeRig) -> list[int]:
         except OSError:
             continue  # it has just ended
     return found
-
-
-def until(look: Callable[[], Value | None]) -> Value:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing came of it within {PATIENCE:g} s")
-        time.sleep(0.05)
-    return found
-
-
-def becomes_true(look: Callable[[], bool]) -> bool:
-    try:
-        return until(look)
-    except TimeoutError:
-        return False
 
 
 def main() -> int:

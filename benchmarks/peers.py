@@ -2,9 +2,9 @@
 
     python benchmarks/peers.py [NAME ...]
 
-Ours beside what people use otherwise: plain ssh, tmux on the far side, and the published optio-agents. Each runs the same
-program on a real sshd, behind a relay that this script cuts. It writes a numbered line every tenth of a second, to its
-output and to the log, and has a child that left it with setsid. Every cell is what was seen, not what is promised.
+Ours beside what people use otherwise: plain ssh, tmux on the far side, and the published optio-agents. Each runs the
+same program on a real sshd, behind a relay that this script cuts. It writes a numbered line every tenth of a second, to
+its output and to the log, and has a child that left it with setsid. Every cell is what was seen, not what is promised.
 """
 
 import json
@@ -24,6 +24,8 @@ from pathlib import Path
 import anyio
 import anyio.from_thread
 import published
+from survival import configure
+from waiting import PATIENCE, becomes_true, until
 
 # The tests start sshd in the same way.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -37,7 +39,6 @@ AWAY = 3.0
 """Seconds that the link is cut, or nobody is there."""
 GONE = 10.0
 """Seconds after which whatever is still there counts as left."""
-PATIENCE = 40.0
 OPTIO = str(Path(sys.executable).parent / "optio")
 
 PROGRAM = """
@@ -53,6 +54,7 @@ done
 echo DONE >>"{log}"
 """
 
+SEEN = "nothing happens: whoever watches has every line, once"
 ALIVE_CUT = f"the link is cut for {AWAY:g} s: the program goes on"
 SEEN_CUT = "whoever watches has every line, once, without doing anything"
 ALIVE_KILLED = "the driver, or client, gets SIGKILL: the program goes on"
@@ -105,8 +107,9 @@ class Peer(ABC):
     def start(self) -> None:
         """Run the program, and watch it."""
 
+    @abstractmethod
     def come_back(self) -> None:
-        """Do what a person does who finds the driver dead."""
+        """Do what a person does who finds the driver, or the client, dead."""
 
     @abstractmethod
     def end(self) -> None:
@@ -150,6 +153,9 @@ class Ssh(Peer):
     def start(self) -> None:
         self.popen(*self.ssh("sh", "-c", shlex.quote(self.program())))
 
+    def come_back(self) -> None:
+        """There is nothing to come back to: what was seen is all there is."""
+
     def end(self) -> None:
         self.processes[0].send_signal(signal.SIGINT)
 
@@ -163,12 +169,16 @@ class Tmux(Peer):
     def start(self) -> None:
         # The shell behind it keeps the window, and with it what was printed.
         self.call(*self._tmux("new-session", "-d", "-s", "work", f"{self.program()}\nexec sleep 300"))
+        self.env["TERM"] = "xterm"
         self.popen("ssh", "-tt", *self._tmux("attach", "-t", "work")[1:])
 
     def come_back(self) -> None:
         until(lambda: self.lines_written() == LINES)
         (self.base / "seen-0").write_text("")  # the screen of a terminal is no list of lines
         self.popen(*self._tmux("capture-pane", "-p", "-S", "-", "-t", "work"))
+
+    def seen(self) -> list[int]:
+        return sorted(set(super().seen()))  # what a terminal draws again is not there twice
 
     def end(self) -> None:
         self.call(*self._tmux("kill-server"))
@@ -180,7 +190,10 @@ class Tmux(Peer):
 
 class Published(Peer):
     name = published.AGENTS
-    log = "optio.log"
+
+    def program(self) -> str:
+        self.log = str(self.base / "task/workdir/optio.log")
+        return super().program()
 
     def start(self) -> None:
         task = {
@@ -201,6 +214,11 @@ class Published(Peer):
 
 
 PEERS: dict[str, type[Peer]] = {peer.name.split("==")[0].split()[0]: peer for peer in (Optio, Ssh, Tmux, Published)}
+
+
+def nothing_happens(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
+    peer.start()
+    return {SEEN: becomes_true(lambda: peer.seen() == list(range(1, LINES + 1)))}
 
 
 def link_is_cut(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
@@ -235,7 +253,7 @@ def it_is_ended(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
     return {GONE_ENDED: not processes_of(peer)}
 
 
-TRIALS = (link_is_cut, driver_is_killed, it_is_ended)
+TRIALS = (nothing_happens, link_is_cut, driver_is_killed, it_is_ended)
 
 
 @contextmanager
@@ -254,17 +272,6 @@ def relayed(server: Sshd) -> Iterator[tuple[int, Callable[[], None]]]:
             yield relay.port, lambda: portal.call(cut, relay)
 
 
-def configure(directory: Path, server: Sshd, port: int) -> None:
-    """~/.ssh of whoever drives: `far` is the server by way of the relay."""
-    directory.mkdir(mode=0o700)
-    keys = Path(server.known_hosts).read_text().replace(f":{server.port} ", f":{port} ")
-    (directory / "known_hosts").write_text(keys)
-    (directory / "config").write_text(
-        f"Host far\n  HostName 127.0.0.1\n  Port {port}\n  User {server.user}\n  IdentityFile {server.key}\n"
-        f"  IdentityAgent none\n  UserKnownHostsFile {directory}/known_hosts\n"
-    )
-
-
 def processes_of(peer: Peer) -> list[int]:
     """Those that have the mark of this run: the program and its children, on the far side and here."""
     found = []
@@ -275,22 +282,6 @@ def processes_of(peer: Peer) -> list[int]:
         except OSError:
             continue  # it has just ended
     return found
-
-
-def until(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not look():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing came of it within {PATIENCE:g} s")
-        time.sleep(0.05)
-
-
-def becomes_true(look: Callable[[], bool]) -> bool:
-    try:
-        until(look)
-    except TimeoutError:
-        return False
-    return True
 
 
 def tried(kind: type[Peer], server: Sshd) -> dict[str, bool]:
@@ -316,7 +307,10 @@ def main(names: list[str]) -> int:
         print(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}\n\n{__doc__}", file=sys.stderr)
         return 2
     results = {}
-    with tempfile.TemporaryDirectory(prefix="optio-peers-") as name, own_sshd(Path(name)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="optio-peers-") as name,
+        own_sshd(Path(name), "Subsystem sftp internal-sftp") as server,
+    ):
         for each in names or PEERS:
             print(f"{each} ...", file=sys.stderr, flush=True)
             results[PEERS[each].name] = tried(PEERS[each], server)

@@ -11,7 +11,6 @@ import sys
 
 from optio_agents import run_log_protocol_session
 from optio_host import RemoteHost, SSHConfig
-from optio_host.host import proc_wait
 
 
 class Context:
@@ -44,7 +43,7 @@ async def main() -> None:
         async def body(host, hook_ctx) -> None:  # type: ignore[no-untyped-def]
             handle = await host.launch_subprocess(task["program"])
             try:
-                await proc_wait(handle)
+                await asyncio.sleep(1000)  # the session ends it, at DONE or when it is to stop
             finally:
                 await host.terminate_subprocess(handle, aggressive=True)
 

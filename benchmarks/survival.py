@@ -72,7 +72,7 @@ async def survive(directory: Path, server: Sshd, scale: float) -> Survived:
     env = {**os.environ, "HOME": str(directory), "XDG_STATE_HOME": str(directory / "here")}
     env.pop("OPTIO_STORE", None)
     async with Relay(server.port) as relay:
-        config = _configure(directory / ".ssh", server, relay.port)
+        config = configure(directory / ".ssh", server, relay.port)
         run = [OPTIO, "run", "--host", "far", "--env", f"LINES={int(LINES * scale)}", "--", "sh", "-c", PROGRAM]
         running = await anyio.open_process(run, env=env, stdout=subprocess.DEVNULL, stderr=None)
         processes = [running]
@@ -118,7 +118,7 @@ async def survive(directory: Path, server: Sshd, scale: float) -> Survived:
     )
 
 
-def _configure(directory: Path, server: Sshd, port: int) -> Path:
+def configure(directory: Path, server: Sshd, port: int) -> Path:
     """~/.ssh of whoever drives: `far` is the server by way of the relay."""
     directory.mkdir(mode=0o700)
     keys = Path(server.known_hosts).read_text().replace(f":{server.port} ", f":{port} ")

@@ -77,6 +77,14 @@ def test_the_picture_of_a_session_that_survives_is_drawn_and_no_line_is_lost(tmp
     assert (tmp_path / "survival.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_nothing_of_what_befalls_a_program_on_another_host_is_answered_with_no(tmp_path: Path) -> None:
+    require("ssh")
+    require("sshd")
+    command = [sys.executable, BENCHMARKS / "peers.py", "optio"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    assert [line.rpartition(" | ")[2] for line in run.stdout.splitlines()[2:]] == ["yes |"] * 6
+
+
 def test_many_sessions_in_one_driver_all_end_with_done(tmp_path: Path) -> None:
     rows = measured(SESSIONS, ["local"], tmp_path / "figures.json")
     assert [row["unit"] for row in rows.values()] == ["s", "MB", "%", "%", "ms", "ms", "s"]
