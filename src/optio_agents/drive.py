@@ -23,7 +23,7 @@ from optio_host.together import until_next
 from . import seams
 from .conversation.claude import ClaudeCodeConversation
 from .conversation.commands import carry_out
-from .errors import AgentFailed, AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreAway, StoreError
+from .errors import AgentFailed, AgentSilent, JournalError, LeaseLost, LogChannelLost, StoreAway, StoreBusy, StoreError
 from .events import Notice, Progress, SessionEnded, Stalled, StopRequested
 from .hooks import HookProgress
 from .intake import Intake
@@ -269,12 +269,12 @@ class Drive:
                 with self._clock.move_on_after(RENEW_EVERY):
                     await self._writer.store.renew(self._writer.lease)
                     renewed = self._clock.monotonic()
-            except StoreAway:
+            except (StoreAway, StoreBusy):
                 # However long that lasts. Whoever takes over meanwhile is the owner on the host, too, which is looked
                 # at below; if nobody does, the lease is renewed when the store is back.
                 pass
             except StoreError:
-                # Others may hold the store for a while; as long as the lease is good, nobody else may take over.
+                # As long as the lease is good, nobody else may take over.
                 if self._clock.monotonic() - renewed > LEASE_TTL:
                     raise
             # A host that is slow to answer must not keep the lease from being renewed. That the run is gone is for the

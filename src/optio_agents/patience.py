@@ -7,7 +7,7 @@ from typing import TypeVar
 from optio_host.clock import Clock
 from optio_host.errors import ConnectFailed, LinkLost
 
-from .errors import StoreAway
+from .errors import StoreAway, StoreBusy
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 async def until_reached(act: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """What `act` gives, once the host or the store was there for it. It must do no harm to do it twice.
 
-    Raises what it raises, but LinkLost, StoreAway and a ConnectFailed that is not final: the program goes on meanwhile,
-    and so does the wish.
+    Raises what it raises, but LinkLost, StoreAway, StoreBusy and a ConnectFailed that is not final: the program goes on
+    meanwhile, and so does the wish.
     """
     told = False
     while True:
@@ -29,7 +29,7 @@ async def until_reached(act: Callable[[], Awaitable[T]], clock: Clock) -> T:
             return await act()
         except LinkLost:
             pass
-        except StoreAway as error:
+        except (StoreAway, StoreBusy) as error:
             if not told:  # that a host is away stands in the journal; that the journal is away can stand nowhere else
                 _log.warning("waiting: %s", error)
             told = True

@@ -13,7 +13,7 @@ from optio_host.job_errors import JobGone
 from optio_host.paths import state_dir
 
 from ..driver_identity import is_proved_dead, this_driver
-from ..errors import LeaseHeld, SessionRefused, StoreAway
+from ..errors import LeaseHeld, SessionRefused, StoreAway, StoreBusy
 from ..extensions.files import load
 from ..journal import SessionRecord, Snapshot, SourceDocument, Store
 from ..session import Session
@@ -49,7 +49,7 @@ async def adopt_when_free(
             hooks, tools = extensions or ([], [])
             without = without_callbacks or bool(sources and snapshot.record.state == "ended")
             return await Session.adopt(host, store, session, hooks=hooks, tools=tools, without_callbacks=without)
-        except (LeaseHeld, StoreAway):
+        except (LeaseHeld, StoreAway, StoreBusy):
             await anyio.sleep(TRY_AGAIN)
         except (SessionRefused, JobGone):
             return None  # in either case its end is in the journal
