@@ -27,6 +27,7 @@ from job_rig import (
 
 from optio_host.job import Job, Limits
 from optio_host.job_errors import StartFailed
+from optio_host.job_shell import farside
 from optio_host.job_state import Ended, Ending, Running, RunningUnsupervised, Unknown
 from optio_host.job_stop import Gone
 from optio_host.outcome import Exited, Lost, Outcome, Signalled
@@ -421,3 +422,16 @@ def kill_after_first_line(driver: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"appended\n"
         process.kill()
+
+
+@pytest.mark.parametrize("shell", shells_here())
+def test_a_child_that_has_ended_is_not_signalled_since_others_may_have_its_number_by_now(shell: str) -> None:
+    script = (
+        'sleep 300 & look_at "$!"; _number=$! _began=$_start; '
+        'kill_child "$_number" 1 TERM || echo "another process"; kill -0 "$_number" && echo "goes on"; '
+        'kill_child "$_number" "$_began" TERM; wait "$_number"; echo "ended $?"'
+    )
+    ran = subprocess.run(
+        [*shell.split(), "-c", farside("processes", "supervise") + script], capture_output=True, text=True, timeout=30
+    )
+    assert ran.stdout == "another process\ngoes on\nended 143\n", ran.stderr

@@ -21,7 +21,7 @@ rounds() {
         }
         {
             owner = first($2 "/owner")
-            if (ENVIRON["_proc"] == "" || first($2 "/id") != $3) print "optio-job other", $1
+            if (ENVIRON["_proc"] == "" || first($2 "/id") != $3 || owner == "") print "optio-job other", $1
             else if ($4 != "" && owner != $4) print "optio-job lost-by", $1, owner
             else if (!runs($5) || !runs($6)) print "optio-job other", $1
         }

@@ -27,6 +27,12 @@ nap() {
     sleep "$1" 8>&- &
     _nap=$!
     wait "$_nap"
+    _nap='' # from here on the number may be another process's
+}
+
+# kill_child PID START SIGNAL: unless it has ended. The shell has then waited for it, and others may have its number.
+kill_child() {
+    look_at "$1" && [ "$_start" = "$2" ] && kill "-$3" "$1" 2>/dev/null
 }
 
 # broken_limit: set _verdict to the exit code that names the first broken limit, 0 when all hold.
@@ -103,9 +109,13 @@ supervise() {
 
     feed &
     _feeder=$!
+    look_at "$_feeder"
+    _feeder_start=$_start
     if [ "$_no_driver$_spool_limit$_free_floor" != 000 ]; then
         watch &
         _watcher=$!
+        look_at "$_watcher"
+        _watcher_start=$_start
     fi
 
     # In the foreground, with stderr on a file: the shell says there that a signal ended it, and 143 stays a status.
@@ -117,7 +127,7 @@ supervise() {
 
     _verdict=0
     if [ -n "$_watcher" ]; then
-        kill -TERM "$_watcher"
+        kill_child "$_watcher" "$_watcher_start" TERM
         wait "$_watcher"
         _verdict=$?
     fi
@@ -141,7 +151,7 @@ supervise() {
     rm -f env
     stop_left
     # A process that escaped may still hold the input open, and the feeder would wait for it.
-    kill "$_feeder" 2>/dev/null
+    kill_child "$_feeder" "$_feeder_start" TERM
     for _each in $(carriers OPTIO_SUPERVISES); do
         [ "$_each" = $$ ] || kill "$_each" 2>/dev/null
     done
