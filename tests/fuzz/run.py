@@ -117,6 +117,7 @@ def main() -> int:
     for name in names:
         print(f"{name}, for {chosen.seconds} s", flush=True)
         results.append(fuzz(name, chosen.seconds, chosen.runs))
+        print(f"  {name}: {results[-1].executions:,} executions, {results[-1].finding or 'nothing found'}", flush=True)
     print(table(results))
     for result in results:
         if result.finding:
