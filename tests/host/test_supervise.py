@@ -1,6 +1,7 @@
 """What holds a run on its host, under each shell that may be /bin/sh there."""
 
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -435,3 +436,29 @@ def test_a_child_that_has_ended_is_not_signalled_since_others_may_have_its_numbe
         [*shell.split(), "-c", farside("processes", "supervise") + script], capture_output=True, text=True, timeout=30
     )
     assert ran.stdout == "another process\ngoes on\nended 143\n", ran.stderr
+
+
+@pytest.mark.parametrize("shell", shells_here())
+@pytest.mark.parametrize("tool", ["awk", "grep", "ls", "sed"])
+def test_a_search_that_breaks_off_is_made_again_and_is_never_taken_for_proof_that_nothing_is_left(
+    shell: str, tool: str, tmp_path: Path
+) -> None:
+    """Seen: one awk ends itself when a process ends while it reads of it; a session was then said to have ended."""
+    begin = (
+        f"_id={secrets.token_hex(8)} _dir=/nonexistent _broken={shlex.quote(str(tmp_path / 'broken'))}\n"
+        "OPTIO_RUN=$_id sleep 300 &\n_program=$!\n"
+    )
+    breaks = f'{tool}() {{ if [ -e "$_broken" ]; then return 137; fi; command {tool} "$@"; }}\n'
+    script = (
+        ': >"$_broken"; processes; echo "broken $?"; nothing_found processes && echo "nothing found"; '
+        '{ command sleep 0.05; rm "$_broken"; } & nothing_found processes || echo "found $?"; '
+        'set -- $(processes); [ "$1" = "$_program" ] && echo "$4"; signal_processes KILL >/dev/null; '
+        "wait; nothing_found processes && echo gone"
+    )
+    ran = subprocess.run(
+        [*shell.split(), "-c", farside("processes") + begin + breaks + script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.stdout == "broken 1\nfound 1\nsleep\ngone\n", ran.stderr

@@ -150,7 +150,8 @@ send() {
     else
         _id=$_run
     fi
-    if [ "$4" = NONE ]; then processes; else signal_processes "$4"; fi | sed 's/^/optio-job process /'
+    if [ "$4" = NONE ]; then _sent=$(processes); else _sent=$(signal_processes "$4"); fi || exit 1
+    [ -z "$_sent" ] || printf '%s\n' "$_sent" | sed 's/^/optio-job process /'
     [ -r /proc/self/stat ] && answer looked everywhere
     answer sent "$4"
 }

@@ -7,17 +7,17 @@ end_tree() {
     _id=$1 _dir=/nonexistent _main=$3 _main_group=$4 _main_start=$5
     read_boot
     _main_boot=$_boot
-    if [ -n "$2" ] && [ -n "$(signal_processes TERM)" ]; then
+    if [ -n "$2" ] && ! nothing_found signal_processes TERM; then
         for _pause in $2; do
             sleep "$_pause"
-            [ -n "$(processes)" ] || break
+            ! nothing_found processes || break
         done
     fi
     for _pause in 0.02 0.05 0.1 0.2 0.5 0.5 0.5 1 1 1; do
-        _left=$(signal_processes KILL)
-        [ -n "$_left" ] || break
+        ! nothing_found signal_processes KILL || { echo optio-end; return; }
         sleep "$_pause"
     done
-    [ -z "$_left" ] || processes | sed 's/ .*//'
+    _left=$(processes) || return 1
+    printf '%s\n' "$_left" | sed 's/ .*//'
     echo optio-end
 }

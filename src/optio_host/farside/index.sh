@@ -24,7 +24,8 @@ list_jobs() {
         ( look )
         ( stand ) && continue
         _id=$_listed _main='' _main_group='' _main_start='' _main_boot=''
-        processes | sed 's/^/optio-job process /'
+        _left=$(processes) || exit 1
+        [ -z "$_left" ] || printf '%s\n' "$_left" | sed 's/^/optio-job process /'
     done
     answer listed
 }
@@ -41,7 +42,7 @@ forget() {
         _there=y
     fi
     _id=$1
-    [ -z "$(processes; carriers OPTIO_SUPERVISES)" ] || refuse kept "it has processes that are still running"
+    nothing_found processes && [ -z "$(carriers OPTIO_SUPERVISES)" ] || refuse kept "it has processes that are still running"
     cd /
     [ -z "$_there" ] || rm -rf -- "$_dir" || refuse kept "its directory cannot be removed"
     rm -f "$_jobs/$1"

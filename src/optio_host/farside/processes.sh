@@ -33,21 +33,31 @@ look_at() {
     case $_state in Z* | X* | x*) return 1 ;; esac # kill -0 succeeds on these
 }
 
-# The same for awk, which takes a tenth of the time where every process is looked at: look_at(pid) is 0 when it is gone or
-# only a zombie, else called is its name, and part[] what stands behind the last ")" of its stat, by proc_pid_stat(5):
-# 1 the state, 2 the parent, 3 the group, 4 the session, 12 and 13 ticks of the processor, 20 the start.
-_awk_look_at='
-    function look_at(pid, file, text, line) {
-        if (pid !~ /^[0-9]+$/) return 0
-        file = "/proc/" pid "/stat"; text = ""
-        while ((getline line < file) > 0) text = text line " "
-        close(file)
-        called = text
+# stats FILE...: what the kernel says of processes, each line behind "FILE:"; FILE is /proc/PID/stat. The status is grep's,
+# 0 to 2 when it came to its end.
+#
+# By grep: it goes on when a process ends while it reads. mawk ends itself there, and finds nothing in what it has not read.
+stats() {
+    LC_ALL=C grep -a '' /dev/null "$@" 2>/dev/null
+}
+
+# For awk, of lines of `stats`: take_stat() keeps the line; look_at(pid), once all were taken, is 0 when the process is gone
+# or only a zombie, else called is its name, and part[] what stands behind the last ")", by proc_pid_stat(5): 1 the state,
+# 2 the parent, 3 the group, 4 the session, 12 and 13 ticks of the processor, 20 the start.
+_awk_stats='
+    function take_stat(at) { # a name with line ends in it comes as several lines
+        at = index($0, ":")
+        stat[substr($0, 7, at - 12)] = stat[substr($0, 7, at - 12)] substr($0, at + 1) " "
+    }
+    function look_at(pid, text) {
+        if (!(pid in stat)) return 0
+        called = text = stat[pid]
         sub(/^[^(]*[(]/, "", called)
         sub(/[)][^)]*$/, "", called)
         sub(/^.*[)] /, "", text)
         return split(text, part, " ") >= 20 && part[1] !~ /^[ZXx]/
-    }'
+    }
+    /^\/proc\/[0-9]+\/stat:/ { take_stat(); next }'
 
 # alive PID START BOOT: this very process runs now.
 alive() {
@@ -61,44 +71,53 @@ read_main() {
     [ -r pid ] && read -r _main _main_group _main_start _main_boot <pid
 }
 
-# carriers NAME: ids of the processes that were started with the run in NAME of their environment. Runs may be nested:
-# then NAME lists them, outermost first, joined by ":".
-carriers() {
-    [ -n "$_id" ] || return 0
-    LC_ALL=C grep -lzxE "$1=(.*:)?$_id(:.*)?" /proc/[0-9]*/environ 2>/dev/null | sed 's,^/proc/,,; s,/environ$,,'
+# environments NAME: the files /proc/PID/environ of processes that were started with the run in NAME of their environment.
+# Runs may be nested: then NAME lists them, outermost first, joined by ":". The status is grep's.
+environments() {
+    LC_ALL=C grep -lzxE "$1=(.*:)?$_id(:.*)?" /proc/[0-9]*/environ 2>/dev/null
 }
 
-# processes: "pid start group name" of each living process of the run, one a line; not of its supervisor.
+# carriers NAME: the ids of those processes.
+carriers() {
+    [ -n "$_id" ] || return 0
+    environments "$1" | sed 's,^/proc/,,; s,/environ$,,'
+}
+
+# search: "pid start group name" of each living process of the run, one a line, not of its supervisor; then "searched".
+# Without that line it did not come to its end, and what it has not found may be there.
 #
 # A process belongs to the run when it is in the group of the main process, carries the run's tag in its environment,
 # holds the run's poke FIFO or a spool open for writing (a reader of a spool, such as a driver, must not be hit), or is
 # a child of one that does.
-processes() {
-    [ -n "$_id" ] || return 0 # a start that broke off before it had a name; an empty one would match every run
+search() {
     read_boot
     # Once the directory is gone another run may have its place: then only deleted spools are those of this run.
     _holder='' _deleted=' (deleted)'
     [ ! -r "$_dir/id" ] || read -r _holder <"$_dir/id"
     [ "$_holder" != "$_id" ] || _deleted=''
+    _parts=1
+    [ ! -r /proc/self/stat ] || _parts=4
     {
         if [ -r /proc/self/stat ]; then
-            printf 'there %s\n' /proc/[0-9]*
-            carriers OPTIO_RUN | sed 's/^/mine /'
-            carriers OPTIO_SUPERVISES | sed 's/^/spare /'
-            LC_ALL=C QUOTING_STYLE=literal ls -l /proc/[0-9]*/fd 2>/dev/null | sed 's/^/fd /'
+            stats /proc/[0-9]*/stat; echo "part $?"
+            echo mine; environments OPTIO_RUN; echo "part $?"
+            echo spare; environments OPTIO_SUPERVISES; echo "part $?"
+            { LC_ALL=C QUOTING_STYLE=literal ls -l /proc/[0-9]*/fd 2>/dev/null; echo "part $?"; } | sed 's/^/fd /'
         else
-            LC_ALL=C TZ=UTC0 ps -A -o pid= -o stat= -o ppid= -o pgid= -o lstart= -o comm= | sed 's/^/ps /'
+            { LC_ALL=C TZ=UTC0 ps -A -o pid= -o stat= -o ppid= -o pgid= -o lstart= -o comm=; echo "part $?"; } |
+                sed 's/^/ps /'
         fi
     } | _main=$_main _main_group=$_main_group _main_start=$_main_start _same_boot=$([ "$_main_boot" = "$_boot" ] && echo y) \
-        _poke="/poke-$_id" _dir=$_dir _deleted=$_deleted LC_ALL=C awk "$_awk_look_at"'
+        _poke="/poke-$_id" _dir=$_dir _deleted=$_deleted _parts=$_parts LC_ALL=C awk "$_awk_stats"'
         function seen(pid, up, group_of, session_of, start, called) {
             live[pid] = start; parent[pid] = up; group[pid] = group_of; session[pid] = session_of
             gsub(/[^!-~]/, "?", called); name[pid] = called == "" ? "?" : called
         }
-        $1 == "there" { pid = substr($2, 7); if (look_at(pid)) seen(pid, part[2], part[3], part[4], part[20], called) }
+        # grep and ls fail with 1 or 2 where a process has ended meanwhile; with more when they did not run to their end.
+        $1 == "part" || ($1 == "fd" || $1 == "ps") && $2 == "part" { parts += $NF <= 2; next }
         $1 == "ps" && $3 !~ /^[ZXx]/ { seen($2, $4, $5, "", $6 "_" $7 "_" $8 "_" $9 "_" $10, $11) }
-        $1 == "mine" { run[$2] = 1 }
-        $1 == "spare" { spare[$2] = 1 }
+        $1 == "mine" || $1 == "spare" { kind = $1 }
+        /^\/proc\/[0-9]+\/environ$/ { split($0, path, "/"); if (kind == "mine") run[path[3]] = 1; else spare[path[3]] = 1 }
         $1 == "fd" && $2 ~ /^\/proc\/[0-9]+\/fd:$/ { split($2, path, "/"); holder = path[3] }
         $1 == "fd" && $2 ~ /^l-wx/ {
             target = substr($0, index($0, " -> ") + 4)
@@ -107,6 +126,7 @@ processes() {
             if (index(target, ENVIRON["_poke"])) run[holder] = 1
         }
         END {
+            for (pid in stat) if (look_at(pid)) seen(pid, part[2], part[3], part[4], part[20], called)
             main = ENVIRON["_main"]; main_group = ENVIRON["_main_group"]
             # A pid that now starts at another time was reused: then nothing is left of the old group.
             reused = (main in live) && live[main] != ENVIRON["_main_start"]
@@ -124,12 +144,30 @@ processes() {
             if ((main in run) && (main in live)) print main, live[main], group[main], name[main]
             for (pid in run)
                 if ((pid in live) && !(pid in spare) && pid != main) print pid, live[pid], group[pid], name[pid]
+            if (parts == ENVIRON["_parts"]) print "searched"
         }'
 }
 
-# signal_processes SIGNAL: send it once to each process of the run, and print those processes.
+# processes: the living processes of the run, as `search` says them. False when no search came to its end: nobody may
+# take that for proof that nothing is left.
+processes() {
+    [ -n "$_id" ] || return 0 # a start that broke off before it had a name; an empty one would match every run
+    for _pause in '' 0.1 0.5 1; do
+        [ -z "$_pause" ] || sleep "$_pause"
+        _all=$(search)
+        case $_all in
+            searched) return 0 ;;
+            *'
+searched') printf '%s\n' "${_all%?searched}"; return 0 ;;
+        esac
+    done
+    echo "the processes of this machine could not be searched" >&2
+    return 1
+}
+
+# signal_processes SIGNAL: send it once to each process of the run, and print those processes. False as with `processes`.
 signal_processes() {
-    _found=$(processes)
+    _found=$(processes) || return 1
     [ -n "$_found" ] || return 0
     printf '%s\n' "$_found"
     printf '%s\n' "$_found" | while read -r _each _rest; do
@@ -137,6 +175,12 @@ signal_processes() {
         kill "-$1" "$_each" 2>/dev/null
         case $1 in TERM | HUP) kill -CONT "$_each" 2>/dev/null ;; esac # a stopped process would not see it
     done
+    return 0
+}
+
+# nothing_found COMMAND...: whether `processes` or `signal_processes SIGNAL` has searched everywhere, and found nothing.
+nothing_found() {
+    _found=$("$@") && [ -z "$_found" ]
 }
 
 # in_own_session COMMAND...: become COMMAND, leading a session and a group of its own. The caller is no group leader.

@@ -8,7 +8,13 @@ rounds() {
     read_boot
     _proc=''
     [ -r /proc/self/stat ] && _proc=y
-    _boot=$_boot _proc=$_proc LC_ALL=C awk -F '\t' "$_awk_look_at"'
+    _list=$(cat)
+    {
+        printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
+            { for (at = 5; at <= 6; at++) if (split($at, word, " ") > 1) print "/proc/" word[1] "/stat" }' |
+            LC_ALL=C xargs grep -a '' /dev/null 2>/dev/null
+        printf '%s\n' "$_list"
+    } | _boot=$_boot _proc=$_proc LC_ALL=C awk -F '\t' "$_awk_stats"'
         function first(file, text) {
             text = ""
             if ((getline text < file) <= 0) text = ""
@@ -20,10 +26,11 @@ rounds() {
             return known == "" || look_at(word[1]) && part[20] == word[2]
         }
         {
+            looked++
             owner = first($2 "/owner")
             if (ENVIRON["_proc"] == "" || first($2 "/id") != $3 || owner == "") print "optio-job other", $1
             else if ($4 != "" && owner != $4) print "optio-job lost-by", $1, owner
             else if (!runs($5) || !runs($6)) print "optio-job other", $1
         }
-        END { print "optio-job looked", NR }'
+        END { print "optio-job looked", looked + 0 }'
 }

@@ -67,7 +67,7 @@ watch() {
         [ "$_verdict" -ne 0 ] || continue
         signal_processes TERM >/dev/null
         nap "$_grace"
-        while [ -n "$(signal_processes KILL)" ]; do nap 1; done
+        until nothing_found signal_processes KILL; do nap 1; done
         exit "$_verdict"
     done
 }
@@ -84,14 +84,14 @@ record_end() {
 
 # stop_left: end what the program left behind when it ended.
 stop_left() {
-    [ -n "$(signal_processes TERM)" ] || return 0
+    ! nothing_found signal_processes TERM || return 0
     _patience=$_grace
-    while [ "$_patience" -gt 0 ] && [ -n "$(processes)" ]; do
+    while [ "$_patience" -gt 0 ] && ! nothing_found processes; do
         sleep 1
         _patience=$((_patience - 1))
     done
     _patience=5
-    while [ "$_patience" -gt 0 ] && [ -n "$(signal_processes KILL)" ]; do
+    while [ "$_patience" -gt 0 ] && ! nothing_found signal_processes KILL; do
         sleep 1
         _patience=$((_patience - 1))
     done
