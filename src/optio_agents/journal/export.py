@@ -133,8 +133,14 @@ def _outbox_to_json(outbox: Outbox) -> JsonObject:
 
 
 def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
+    record = SessionRecord.model_validate(found["record"])
+    questions = tuple(Question.model_validate(each) for each in found["questions"])
+    deliverables = tuple(Deliverable.model_validate(each) for each in found["deliverables"])
+    commands = tuple(Command.model_validate(each) for each in found["commands"])
+    for id in (record.id, *(each.id for each in (*questions, *commands)), *(each.event_id for each in deliverables)):
+        _text(id)
     return Snapshot(
-        record=SessionRecord.model_validate(found["record"]),
+        record=record,
         lease=LeaseState(_number(found["generation"])),
         first_seq=_number(found["first_seq"]),
         last_seq=_number(found["last_seq"]),
@@ -153,9 +159,9 @@ def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
             )
             for stream, outbox in found["outbox"].items()
         },
-        questions=tuple(Question.model_validate(each) for each in found["questions"]),
-        deliverables=tuple(Deliverable.model_validate(each) for each in found["deliverables"]),
-        commands=tuple(Command.model_validate(each) for each in found["commands"]),
+        questions=questions,
+        deliverables=deliverables,
+        commands=commands,
     )
 
 

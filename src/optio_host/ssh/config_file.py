@@ -11,6 +11,7 @@ import shlex
 import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from ..errors import ConnectFailed
 from .config_rules import GATHERED, PASSED_OVER, REFUSED, SINGLE, is_harmless
@@ -237,8 +238,8 @@ def matches(patterns: Sequence[str], name: str) -> bool:
     """Whether one of the patterns fits and none of those with a leading ! does. `*` is any text, `?` any character."""
     fits = False
     for pattern in patterns:
-        expression = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
-        if re.fullmatch(expression, name, re.DOTALL):
+        # Sets of characters mean nothing here. fnmatch does not try each star again for each of the others.
+        if fnmatchcase(name, pattern.removeprefix("!").replace("[", "[[]")):
             if pattern.startswith("!"):
                 return False
             fits = True
