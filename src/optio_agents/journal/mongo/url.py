@@ -45,6 +45,7 @@ def place_of(url: str) -> Place:
     from pymongo.uri_parser import parse_uri
 
     try:
+        url.encode()  # an argument may hold bytes that are no text
         parts = urlsplit(url)
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         tenant = check_tenant(dict(options).get(_OPTION, TENANT))
