@@ -205,10 +205,10 @@ _COPIES = (
 
 FALLS_SHORT = {
     "durable journal appends": (
-        "Appends: of the 2.2 ms that one transaction with an append of each of 64 sessions took on a machine at rest, 0.8 "
-        "went to the event loop (12 us for each append: to make it, to wait, to be told), 0.6 to the rows and 0.7 to the "
-        "commit, which writes as many pages of the file as there are sessions. 30 times the peer would leave 0.9 ms for "
-        "all of it. 64 producers of one session, whose events lie side by side, take 1.3 ms."
+        "Appends: of the 2.2 ms that one transaction with an append of each of 64 sessions took on a machine at rest, "
+        "0.8 went to the event loop (12 us for each append: to make it, to wait, to be told), 0.6 to the rows and 0.7 "
+        "to the commit, which writes as many pages of the file as there are sessions. 30 times the peer would leave "
+        "0.9 ms for all of it. 64 producers of one session, whose events lie side by side, take 1.3 ms."
     ),
     "put a file": _COPIES,
     "get a file": _COPIES,

@@ -143,8 +143,10 @@ class _Reader:
         return text.split("\n")
 
     def _words(self, rest: str, place: str) -> list[str]:
+        # ssh takes a backslash for itself before all else (DOMAIN\user), a shell takes it away.
+        kept = re.sub(r"\\(.?)", lambda found: found[0] if found[1] and found[1] in "\\'\" " else "\\" + found[0], rest)
         try:
-            words = shlex.split(rest)
+            words = shlex.split(kept)
         except ValueError as error:
             raise self.fail(place, f"quotes do not match: {error}") from None
         comment = next((index for index, word in enumerate(words) if word.startswith("#")), len(words))
