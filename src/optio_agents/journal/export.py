@@ -137,7 +137,8 @@ def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
     questions = tuple(Question.model_validate(each) for each in found["questions"])
     deliverables = tuple(Deliverable.model_validate(each) for each in found["deliverables"])
     commands = tuple(Command.model_validate(each) for each in found["commands"])
-    for id in (record.id, *(each.id for each in (*questions, *commands)), *(each.event_id for each in deliverables)):
+    ids = [record.id, *(each.id for each in questions), *(each.id for each in commands)]
+    for id in (*ids, *(each.event_id for each in deliverables)):
         _text(id)
     return Snapshot(
         record=record,
