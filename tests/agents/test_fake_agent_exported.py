@@ -52,6 +52,8 @@ SCRIPT = (
     Says("waiting"), Waits(), EndsTurn(),
     Fails("overloaded"),
     Delivers("late.txt", b"\xff", waits=False), Says("It is late."), EndsTurn(0.1), EndsTurn(text="Thanks."),
+    # It is answered, so the last turn has begun in the journal before the end is in the log, as it would not otherwise.
+    UsesTool("Bash", {"command": "true"}, "true"),
     Appends("ATTENTION: help"), Appends("words"), Appends("DONE: 1 page"), Says("Done."), EndsTurn(),
 )  # fmt: skip
 
