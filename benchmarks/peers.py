@@ -90,10 +90,8 @@ class Peer(ABC):
 
     def popen(self, *words: str) -> subprocess.Popen[bytes]:
         """One more process that sees the program; what it prints is kept."""
-        with (self.base / f"seen-{len(self.processes)}").open("wb") as seen:
-            process = subprocess.Popen(
-                words, env=self.env, stdin=subprocess.DEVNULL, stdout=seen, stderr=(self.base / "err").open("ab")
-            )
+        with (self.base / f"seen-{len(self.processes)}").open("wb") as seen, (self.base / "err").open("ab") as err:
+            process = subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, stdout=seen, stderr=err)
         self.processes.append(process)
         return process
 
@@ -119,6 +117,10 @@ class Peer(ABC):
         """The numbers of the lines that whoever watched, or came back, has."""
         texts = [(self.base / f"seen-{number}").read_text() for number in range(len(self.processes))]
         return [int(number) for number in re.findall(r"line (\d+)\.", "".join(texts))]
+
+    def has_every_line(self) -> bool:
+        """Whether those are all that the program writes, in order, once."""
+        return self.seen() == list(range(1, LINES + 1))
 
     def lines_written(self) -> int:
         return len(self.written.read_text().splitlines()) if self.written.exists() else 0
@@ -218,7 +220,7 @@ PEERS: dict[str, type[Peer]] = {peer.name.split("==")[0].split()[0]: peer for pe
 
 def nothing_happens(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
     peer.start()
-    return {SEEN: becomes_true(lambda: peer.seen() == list(range(1, LINES + 1)))}
+    return {SEEN: becomes_true(peer.has_every_line)}
 
 
 def link_is_cut(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
@@ -226,7 +228,7 @@ def link_is_cut(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
     until(lambda: peer.lines_written() >= 20)
     cut()
     alive = becomes_true(lambda: peer.lines_written() == LINES)
-    return {ALIVE_CUT: alive, SEEN_CUT: alive and becomes_true(lambda: peer.seen() == list(range(1, LINES + 1)))}
+    return {ALIVE_CUT: alive, SEEN_CUT: alive and becomes_true(peer.has_every_line)}
 
 
 def driver_is_killed(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
@@ -239,7 +241,7 @@ def driver_is_killed(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:
     time.sleep(1)
     alive = peer.lines_written() > before
     peer.come_back()
-    return {ALIVE_KILLED: alive, SEEN_KILLED: becomes_true(lambda: peer.seen() == list(range(1, LINES + 1)))}
+    return {ALIVE_KILLED: alive, SEEN_KILLED: becomes_true(peer.has_every_line)}
 
 
 def it_is_ended(peer: Peer, cut: Callable[[], None]) -> dict[str, bool]:

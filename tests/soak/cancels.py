@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import anyio
 from hiding import CHILDREN, script, sleeping
-from world import until
+from world import telling, until
 
 from optio_agents.journal.memory import MemoryStore
 from optio_agents.session import Session
@@ -36,9 +36,6 @@ KINDS = ("here", "ssh", "ssh as a user")
 
 SOON = 60.0
 """Seconds in which everything of a program must run, on a machine that does much else."""
-
-TELL_EVERY = 10.0
-"""Seconds between two words about how far it is."""
 
 _marks = itertools.count(1)
 
@@ -117,7 +114,6 @@ async def cancel_again_and_again(
     """So many sessions, so many of them at once, over one connection for every four."""
     result, began = Result(), time.monotonic()
     numbers = iter(range(cancels))
-    told = began
 
     async def some() -> None:
         async with host_at(base, server) as host:
@@ -128,14 +124,11 @@ async def cancel_again_and_again(
     async def several(host: LocalHost | HereOverSsh) -> None:
         for number in numbers:
             await cancel_one(host, base, random.Random(f"{seed} {number}"), result)
-            nonlocal told
-            if time.monotonic() - told > TELL_EVERY:
-                told = time.monotonic()
-                print(f"  {result.cancels} of {cancels} cancels, {len(result.survivors)} survivors", file=sys.stderr)
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(max(1, at_once // 4)):
-            tasks.start_soon(some)
+    async with telling(lambda: f"{result.cancels} of {cancels} cancels, {len(result.survivors)} survivors"):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(max(1, at_once // 4)):
+                tasks.start_soon(some)
     result.seconds = time.monotonic() - began
     return result
 

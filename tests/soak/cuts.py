@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import anyio
-from world import until
+from world import telling, until
 
 from optio_host.cursor import START
 from optio_host.host import FileReset
@@ -29,9 +29,6 @@ from ssh_rig import config_for, connected, own_sshd
 from sshd_rig import Sshd
 
 WAYS = ("drop", "end", "reset at a byte", "stall and drop", "half open and drop")
-
-TELL_EVERY = 10.0
-"""Seconds between two words about how far it is."""
 
 PATIENCE = 60.0
 """Seconds after which a line is taken for lost: more than any deadline on the way."""
@@ -187,20 +184,11 @@ async def cut_again_and_again(server: Sshd, directory: Path, *, cuts: int, links
         seed: of the first link.
     """
     result, began = Result(), time.monotonic()
-
-    async def tell() -> None:
-        while True:
-            await anyio.sleep(TELL_EVERY)
-            done = f"{result.cuts.total()} of {cuts} cuts, {len(result.problems)} problems"
-            print(f"  {done}, {time.monotonic() - began:.0f} s", file=sys.stderr)
-
-    async with anyio.create_task_group() as telling:
-        telling.start_soon(tell)
+    async with telling(lambda: f"{result.cuts.total()} of {cuts} cuts, {len(result.problems)} problems"):
         async with anyio.create_task_group() as tasks:
             for number in range(links):
                 share = cuts // links + (number < cuts % links)
                 tasks.start_soon(CutLink(server, directory, seed + number, share, result).run)
-        telling.cancel_scope.cancel()
     result.seconds = time.monotonic() - began
     return result
 

@@ -23,6 +23,9 @@ HERE = Path(__file__).resolve().parent
 OPTIO = str(Path(sys.executable).parent / "optio")
 PROGRAM = HERE / "scripted_program.py"
 
+TELL_EVERY = 10.0
+"""Seconds between two words about how far something long is."""
+
 DISK = "48m"
 """Size of either disk: enough for an episode, and soon full."""
 
@@ -262,6 +265,21 @@ async def until(holds: Callable[[], bool], seconds: float) -> bool:
         if holds() or time.monotonic() > deadline:
             return holds()
         await anyio.sleep(0.05)
+
+
+@asynccontextmanager
+async def telling(how_far: Callable[[], str]) -> AsyncIterator[None]:
+    """Say every now and then how far the block is, on stderr."""
+
+    async def tell() -> None:
+        while True:
+            await anyio.sleep(TELL_EVERY)
+            print(f"  {how_far()}", file=sys.stderr)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tell)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 def notes_of(directory: Path) -> list[dict[str, object]]:

@@ -41,14 +41,10 @@ stats() {
     LC_ALL=C grep -a '' /dev/null "$@" 2>/dev/null
 }
 
-# For awk, of lines of `stats`: take_stat() keeps the line; look_at(pid), once all were taken, is 0 when the process is gone
-# or only a zombie, else called is its name, and part[] what stands behind the last ")", by proc_pid_stat(5): 1 the state,
-# 2 the parent, 3 the group, 4 the session, 12 and 13 ticks of the processor, 20 the start.
+# For awk, which keeps the lines of `stats`: look_at(pid), once all have come, is 0 when the process is gone or only a
+# zombie, else called is its name, and part[] what stands behind the last ")", by proc_pid_stat(5): 1 the state, 2 the
+# parent, 3 the group, 4 the session, 12 and 13 ticks of the processor, 20 the start.
 _awk_stats='
-    function take_stat(at) { # a name with line ends in it comes as several lines
-        at = index($0, ":")
-        stat[substr($0, 7, at - 12)] = stat[substr($0, 7, at - 12)] substr($0, at + 1) " "
-    }
     function look_at(pid, text) {
         if (!(pid in stat)) return 0
         called = text = stat[pid]
@@ -57,7 +53,11 @@ _awk_stats='
         sub(/^.*[)] /, "", text)
         return split(text, part, " ") >= 20 && part[1] !~ /^[ZXx]/
     }
-    /^\/proc\/[0-9]+\/stat:/ { take_stat(); next }'
+    /^\/proc\/[0-9]+\/stat:/ { # a name with line ends in it comes as several lines
+        at = index($0, ":"); pid = substr($0, 7, at - 12)
+        stat[pid] = stat[pid] substr($0, at + 1) " "
+        next
+    }'
 
 # alive PID START BOOT: this very process runs now.
 alive() {

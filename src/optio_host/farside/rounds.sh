@@ -10,9 +10,8 @@ rounds() {
     [ -r /proc/self/stat ] && _proc=y
     _list=$(cat)
     {
-        printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
-            { for (at = 5; at <= 6; at++) if (split($at, word, " ") > 1) print "/proc/" word[1] "/stat" }' |
-            LC_ALL=C xargs grep -a '' /dev/null 2>/dev/null
+        stats $(printf '%s\n' "$_list" | LC_ALL=C awk -F '\t' '
+            { for (at = 5; at <= 6; at++) if (split($at, word, " ") > 1) print "/proc/" word[1] "/stat" }')
         printf '%s\n' "$_list"
     } | _boot=$_boot _proc=$_proc LC_ALL=C awk -F '\t' "$_awk_stats"'
         function first(file, text) {
