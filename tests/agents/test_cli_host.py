@@ -272,7 +272,7 @@ def test_what_is_no_host_is_wrong_usage_and_a_password_is_never_shown(bench: Ben
         assert "hunter2" not in ran.err
 
 
-def test_a_session_whose_host_is_gone_can_be_watched_and_says_why_it_is_not_driven(bench: Bench, far: Sshd) -> None:
+def test_a_session_whose_host_is_gone_can_be_watched_and_is_driven_once_it_is_back(bench: Bench, far: Sshd) -> None:
     session = bench.detached(LOG + "say 'STATUS: up'; " + GO + "say DONE", "--host", "far", "--in", str(bench.cwd))
     driver = bench.driver(session)
     wait_for(lambda: "up" in bench.run("logs", session).out, "the program")
@@ -281,14 +281,43 @@ def test_a_session_whose_host_is_gone_can_be_watched_and_says_why_it_is_not_driv
     config = Path(bench.env["HOME"]) / ".ssh" / "config"
     reachable = config.read_text()
     config.write_text(reachable.replace(f"Port {far.port}", "Port 1"))
-    ran = bench.run("attach", session)
-    assert ran.code == 1
-    assert "refused: nothing listens on port 1" in ran.err
+    watcher = bench.start_optio("attach", session)
+    assert watcher.stderr is not None
+    said = watcher.stderr.readline()
+    assert "its host cannot be reached; trying on" in said
+    assert "refused: nothing listens on port 1" in said
     ran = bench.run("cancel", session)
     assert ran.code == 1
     assert "its host cannot be reached" in ran.err
+    watcher.send_signal(signal.SIGINT)
+    assert "goes on without this terminal" in rest_of(watcher)[1]
+    assert watcher.returncode == 130
     config.write_text(reachable)
     assert bench.run("attach", session, "--json").ended["outcome"] == "cancelled"
+
+
+def test_a_driver_in_the_background_waits_for_a_host_that_cannot_be_reached(bench: Bench, far: Sshd) -> None:
+    session = bench.detached(LOG + GO + "say DONE", "--host", "far", "--in", str(bench.cwd))
+    driver = bench.driver(session)
+    os.kill(driver, signal.SIGKILL)
+    wait_until_dead(driver)
+    config = Path(bench.env["HOME"]) / ".ssh" / "config"
+
+    async def body() -> None:
+        async with Relay(far.port) as relay:
+            for name, old in (("config", f"Port {far.port}"), ("known_hosts", f":{far.port}")):
+                path = config.parent / name
+                path.write_text(path.read_text().replace(old, old.replace(str(far.port), str(relay.port))))
+            await relay.refuse()
+            waiting = bench.start_optio("drive", "--json", session)
+            assert waiting.stderr is not None
+            assert "cannot be reached; trying on" in await to_thread(waiting.stderr.readline)
+            bench.go()
+            relay.restore()
+            out, err = await to_thread(lambda: rest_of(waiting))
+            assert (waiting.returncode, json.loads(out)["outcome"], err) == (0, "done", "")
+
+    anyio.run(body)
 
 
 def test_doctor_says_what_a_host_has_and_that_it_can_be_used(bench: Bench, far: Sshd) -> None:
@@ -348,6 +377,7 @@ def test_a_watcher_whose_own_link_is_down_when_the_session_ends_says_so_and_ends
                 (other / name).write_text(text.replace(old, old.replace(str(far.port), str(relay.port))))
             script = "echo up; " + GO + LOG + "echo late; say DONE"
             session = await to_thread(lambda: bench.detached(script, "--host", "far", "--in", str(bench.cwd)))
+            await to_thread(lambda: bench.driver(session))  # which has it, so that the watcher only watches
             watcher = bench.start_optio("attach", "-v", session, HOME=str(other.parent))
             await to_thread(lambda: read_until(watcher, "up"))
             assert relay.accepted

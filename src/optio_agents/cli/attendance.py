@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import click
 
-from optio_host.errors import HostError
+from optio_host.errors import ConnectFailed, HostError
 
 from ..errors import CallbackMissing, JournalError, LeaseLost, StoreError
 from ..journal import OutcomeDocument, Store
@@ -64,6 +64,7 @@ class Attendance:
         self._signals_cancel = signals_cancel
         self._interrupt = interrupt
         self._detached = False
+        self._host_away = False
         self._all_of_it = anyio.CancelScope()
         self.has_driven = started is not None
 
@@ -96,10 +97,12 @@ class Attendance:
         """Drive it while nobody else does: from the start, or once the driver there was is gone."""
         try:
             while not self._detached:
-                self._driving = self._driving or await adopt_when_free(self._host, self._store, self._session)
+                self._driving = self._driving or await adopt_when_free(
+                    self._host, self._store, self._session, host_away=self._note_host_away
+                )
                 if self._driving is None:
                     return
-                self.has_driven = True
+                self.has_driven, self._host_away = True, False
                 try:
                     await self._driving.wait()
                     return
@@ -111,6 +114,11 @@ class Attendance:
             await self._audience.note(str(error))
         finally:
             self._let_go.set()
+
+    async def _note_host_away(self, error: ConnectFailed) -> None:
+        if not self._host_away:
+            await self._audience.note(f"nobody drives the session, and its host cannot be reached; trying on: {error}")
+        self._host_away = True
 
     async def _carried_out(self, task: Callable[[], Awaitable[None]]) -> None:
         try:

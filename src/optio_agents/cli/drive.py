@@ -6,6 +6,8 @@ from contextlib import suppress
 import anyio
 import click
 
+from optio_host.errors import ConnectFailed
+
 from ..errors import LeaseLost
 from ..journal import SessionRecord, Store
 from ..journal.lease import LEASE_TTL
@@ -15,9 +17,10 @@ from .carry_out import carry_out
 from .driving import adopt_when_free
 from .hosts import host_of
 from .options import json_option, session_argument, store_option
+from .visible import visible
 
 PATIENCE = 2 * LEASE_TTL
-"""Seconds to wait for a driver before this one to be gone."""
+"""Seconds to wait for a driver before this one to be gone. A host that is away is waited for without an end."""
 
 
 @click.command()
@@ -27,8 +30,8 @@ PATIENCE = 2 * LEASE_TTL
 def command(session: str, as_json: bool, store_url: str | None) -> None:
     """Drive a session to its end, without showing anything. `optio run --detach` starts this by itself.
 
-    It waits a while for a driver that is there already, and exits without an error if that one stays. TERM makes it let
-    go of the session, which goes on.
+    It waits a while for a driver that is there already, and exits without an error if that one stays; and for a host
+    that cannot be reached, until it can. TERM makes it let go of the session, which goes on.
 
     \b
     Example:
@@ -49,8 +52,17 @@ async def drive_session(store: Store, session: str) -> None:
     """Drive it until it ends, or somebody else does, or TERM comes."""
     adopted: Session | None = None
     async with host_of((await store.snapshot(session)).record) as host:
-        with anyio.move_on_after(PATIENCE):
-            adopted = await adopt_when_free(host, store, session)
+        told = False
+
+        async def host_away(error: ConnectFailed) -> None:
+            nonlocal told
+            waiting.deadline = anyio.current_time() + PATIENCE  # there is no other driver
+            if not told:
+                click.echo(f"session {session}: its host cannot be reached; trying on: {visible(str(error))}", err=True)
+            told = True
+
+        with anyio.move_on_after(PATIENCE) as waiting:
+            adopted = await adopt_when_free(host, store, session, host_away=host_away)
         if adopted is None:
             return
         async with anyio.create_task_group() as tasks:

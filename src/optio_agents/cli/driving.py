@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import anyio
 
+from optio_host.errors import ConnectFailed, LinkLost
 from optio_host.job_errors import JobGone
 from optio_host.paths import state_dir
 
@@ -31,9 +33,24 @@ TRY_AGAIN = 1.0
 
 
 async def adopt_when_free(
-    host: "AnyHost", store: Store, session: str, *, without_callbacks: bool = False
+    host: "AnyHost",
+    store: Store,
+    session: str,
+    *,
+    without_callbacks: bool = False,
+    host_away: Callable[[ConnectFailed], Awaitable[None]] | None = None,
 ) -> Session | None:
-    """The session, as soon as nobody else drives it; None when it has ended. Raises CallbackMissing, ConnectFailed."""
+    """The session, as soon as nobody else drives it and its host answers; None when it has ended.
+
+    Parameters:
+        host: where it runs.
+        store: where its journal is.
+        session: its id.
+        without_callbacks: whether it may go on without those that it was started with.
+        host_away: told each time that the host could not be reached, which is tried again then; None: it is not.
+
+    Raises CallbackMissing; ConnectFailed when trying again cannot help, or is not wished.
+    """
     extensions: tuple[list[Hook], list[ToolSource]] | None = None
     while True:
         try:
@@ -49,7 +66,12 @@ async def adopt_when_free(
             hooks, tools = extensions or ([], [])
             without = without_callbacks or bool(sources and snapshot.record.state == "ended")
             return await Session.adopt(host, store, session, hooks=hooks, tools=tools, without_callbacks=without)
-        except (LeaseHeld, StoreAway, StoreBusy):
+        except (LeaseHeld, LinkLost, StoreAway, StoreBusy):
+            await anyio.sleep(TRY_AGAIN)
+        except ConnectFailed as error:
+            if error.final or host_away is None:
+                raise
+            await host_away(error)
             await anyio.sleep(TRY_AGAIN)
         except (SessionRefused, JobGone):
             return None  # in either case its end is in the journal
