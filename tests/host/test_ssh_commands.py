@@ -196,7 +196,7 @@ def test_a_link_lost_in_the_middle_is_lost_with_its_partial_output(
 def test_a_black_hole_is_noticed_by_itself(run: Run, server: Sshd, taskdir: str) -> None:
     async def body() -> None:
         async with Relay(server.port) as relay:
-            quick = config_for(server, port=relay.port, keepalive_interval=0.2, keepalive_count=2)
+            quick = config_for(server, port=relay.port, keepalive_interval=0.5, keepalive_count=2)
             async with connected(quick, taskdir) as host:
                 states: list[str] = []
                 host.on_state(lambda state: states.append(state.state))

@@ -453,8 +453,8 @@ def test_a_search_that_breaks_off_is_made_again_and_is_never_taken_for_proof_tha
     breaks = f'{tool}() {{ if [ -e "$_broken" ]; then return 137; fi; command {tool} "$@"; }}\n'
     script = (
         ': >"$_broken"; processes; echo "broken $?"; nothing_found processes && echo "nothing found"; '
-        '{ command sleep 0.05; rm "$_broken"; } & nothing_found processes || echo "found $?"; '
-        'set -- $(processes); [ "$1" = "$_program" ] && echo "$4"; signal_processes KILL >/dev/null; '
+        '{ command sleep 0.05; rm "$_broken"; } & _mended=$!; nothing_found processes || echo "found $?"; '
+        'wait "$_mended"; set -- $(processes); [ "$1" = "$_program" ] && echo "$4"; signal_processes KILL >/dev/null; '
         "wait; nothing_found processes && echo gone"
     )
     ran = subprocess.run(
