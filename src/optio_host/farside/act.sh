@@ -159,7 +159,7 @@ send() {
 # end_supervisor STORE SESSION GENERATION: the last step of a stop, when nothing is left that could be supervised.
 end_supervisor() {
     if stand; then enter_as "$1" "$2" "$3"; else _id=$_run; fi
-    for _each in $(carriers OPTIO_SUPERVISES); do kill -KILL "$_each" 2>/dev/null; done
+    signal_supervisors KILL
     answer ended
 }
 

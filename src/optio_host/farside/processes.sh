@@ -71,10 +71,19 @@ read_main() {
     [ -r pid ] && read -r _main _main_group _main_start _main_boot <pid
 }
 
-# environments NAME: the files /proc/PID/environ of processes that were started with the run in NAME of their environment.
-# Runs may be nested: then NAME lists them, outermost first, joined by ":". The status is grep's.
+# signal_process SIGNAL PID START: unless it has ended; others may have its number then.
+signal_process() {
+    look_at "$2" && [ "$_start" = "$3" ] && kill "-$1" "$2" 2>/dev/null
+}
+
+# environments NAME [FILE...]: the files /proc/PID/environ of processes that were started with the run in NAME of their
+# environment; of all, or of these. Runs may be nested: then NAME lists them, outermost first, joined by ":". The status
+# is grep's.
 environments() {
-    LC_ALL=C grep -lzxE "$1=(.*:)?$_id(:.*)?" /proc/[0-9]*/environ 2>/dev/null
+    _tag=$1
+    shift
+    [ $# -gt 0 ] || set -- /proc/[0-9]*/environ
+    LC_ALL=C grep -lzxE "$_tag=(.*:)?$_id(:.*)?" "$@" 2>/dev/null
 }
 
 # carriers NAME: the ids of those processes.
@@ -170,12 +179,20 @@ signal_processes() {
     _found=$(processes) || return 1
     [ -n "$_found" ] || return 0
     printf '%s\n' "$_found"
-    printf '%s\n' "$_found" | while read -r _each _rest; do
+    printf '%s\n' "$_found" | while read -r _each _began _rest; do
         # Each one by itself, the group not besides: a second TERM means "at once" to many programs.
-        kill "-$1" "$_each" 2>/dev/null
+        signal_process "$1" "$_each" "$_began" || continue
         case $1 in TERM | HUP) kill -CONT "$_each" 2>/dev/null ;; esac # a stopped process would not see it
     done
     return 0
+}
+
+# signal_supervisors SIGNAL: send it to the processes that hold the run, but to the one that calls this.
+signal_supervisors() {
+    for _each in $(carriers OPTIO_SUPERVISES); do
+        # Looked at once more: while all were, it may have ended, and its number may be another's.
+        [ "$_each" = $$ ] || [ -z "$(environments OPTIO_SUPERVISES "/proc/$_each/environ")" ] || kill "-$1" "$_each" 2>/dev/null
+    done
 }
 
 # nothing_found COMMAND...: whether `processes` or `signal_processes SIGNAL` has searched everywhere, and found nothing.

@@ -30,11 +30,6 @@ nap() {
     _nap='' # from here on the number may be another process's
 }
 
-# kill_child PID START SIGNAL: unless it has ended. The shell has then waited for it, and others may have its number.
-kill_child() {
-    look_at "$1" && [ "$_start" = "$2" ] && kill "-$3" "$1" 2>/dev/null
-}
-
 # broken_limit: set _verdict to the exit code that names the first broken limit, 0 when all hold.
 broken_limit() {
     _verdict=0
@@ -127,7 +122,7 @@ supervise() {
 
     _verdict=0
     if [ -n "$_watcher" ]; then
-        kill_child "$_watcher" "$_watcher_start" TERM
+        signal_process TERM "$_watcher" "$_watcher_start"
         wait "$_watcher"
         _verdict=$?
     fi
@@ -151,10 +146,8 @@ supervise() {
     rm -f env
     stop_left
     # A process that escaped may still hold the input open, and the feeder would wait for it.
-    kill_child "$_feeder" "$_feeder_start" TERM
-    for _each in $(carriers OPTIO_SUPERVISES); do
-        [ "$_each" = $$ ] || kill "$_each" 2>/dev/null
-    done
+    signal_process TERM "$_feeder" "$_feeder_start"
+    signal_supervisors TERM
     rm -f in "poke-$_id" signal
 }
 
