@@ -9,7 +9,7 @@ import anyio
 
 from optio_host.clock import Clock
 from optio_host.cursor import Cursor
-from optio_host.errors import FileRefused, HostError
+from optio_host.errors import ConnectFailed, FileRefused, HostError
 from optio_host.host import Host, StreamsFiles
 
 from . import seams
@@ -94,10 +94,16 @@ class Deliveries:
         self._sender = SerialSender(replies.say, progress, clock)
         self._lease_lost = lease_lost
         self._redelivered = redelivered
+        self._in_doubt = False
         self._clock = clock
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a hook was called and the journal does not say so."""
+        return self._in_doubt
+
     async def take(self, announcement: Announcement) -> None:
-        """Land it, call the hook, commit, answer. Raises LeaseLost, StoreError."""
+        """Land it, call the hook, commit, answer. Raises LeaseLost, StoreError, ConnectFailed if refused."""
         name = self._name_of(announcement.path)
         if name is None:
             reason = "it is not below the directory that OPTIO_DELIVERABLES names"
@@ -111,6 +117,8 @@ class Deliveries:
             await self._refuse(announcement, name, "there is no such file")
         except FileRefused as error:
             await self._refuse(announcement, name, error.reason)
+        except ConnectFailed:
+            raise  # the next driver, whose login is not refused, takes it
         except (HostError, OSError) as error:
             notice = Notice(f"deliverable {name} could not be stored: {error}")
             await self._answer(announcement, notice, deliverable_not_handled(name, str(error)))
@@ -136,11 +144,13 @@ class Deliveries:
         )
         reply = deliverable_accepted(landed.name, None)
         if self._hook is not None:
+            self._in_doubt = True
             reply = await self._call(self._hook, deliverable)
             seams.reached("handled")
         self._redelivered = False
         event = DeliverableLanded(landed.name, landed.path, landed.size, landed.sha256)
         await self._answer(announcement, event, reply, deliverable)
+        self._in_doubt = False
 
     async def _call(self, hook: DeliverableHook, deliverable: Deliverable) -> str:
         context = SessionHookContext(

@@ -6,7 +6,7 @@ the outcome in the journal and then cuts the patience with the program short.
 
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import assert_never
 
 import anyio
@@ -111,27 +111,30 @@ class Drive:
         when the host does not answer. The program goes on then, too.
         """
         ended: OutcomeDocument | None = None
-        with self._all:
-            async with anyio.create_task_group() as tasks:
-                for task in (
-                    self._follow_log,
-                    self._wait_for_program,
-                    self._keep_lease,
-                    self._replies.run,
-                    self._commit_progress,
-                    self._obey,
-                    self._limit_time,
-                    self._watch_for_stalls,
-                    self._notifier.run,
-                    self._note_link,
-                    self._converse,
-                ):
-                    tasks.start_soon(self._guarded, task)
-                try:
-                    ended = await self._to_the_end()
-                except (JournalError, HostError, OSError) as error:
-                    self._fail(error)
-                tasks.cancel_scope.cancel()
+        try:
+            with self._all:
+                async with anyio.create_task_group() as tasks:
+                    for task in (
+                        self._follow_log,
+                        self._wait_for_program,
+                        self._keep_lease,
+                        self._replies.run,
+                        self._commit_progress,
+                        self._obey,
+                        self._limit_time,
+                        self._watch_for_stalls,
+                        self._notifier.run,
+                        self._note_link,
+                        self._converse,
+                    ):
+                        tasks.start_soon(self._guarded, task)
+                    try:
+                        ended = await self._to_the_end()
+                    except (JournalError, HostError, OSError) as error:
+                        self._fail(error)
+                    tasks.cancel_scope.cancel()
+        finally:
+            await self._replies.end()
         if self._failure is not None:
             raise self._failure
         return ended
@@ -254,7 +257,7 @@ class Drive:
                 return await self._job.wait(), await self._job.state()
             except NotOwner:
                 raise
-            except HostError as error:
+            except (HostError, OSError) as error:
                 # Waiting changes nothing, so it may be tried for as long as the host does not answer.
                 _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
                 await self._clock.sleep(RENEW_EVERY)
@@ -284,7 +287,7 @@ class Drive:
                     await self._job.seen()
                 except NotOwner:
                     raise
-                except HostError as error:
+                except (HostError, OSError) as error:
                     _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
             seams.reached("renewed")
 
@@ -340,7 +343,10 @@ class Drive:
         run = record.rundir.removeprefix(record.taskdir + "/")
         stillness = Stillness(self._clock.monotonic())
         while True:
-            signs = await until_reached(lambda: look_for_signs(self._host, record.taskdir, run), self._clock)
+            signs = await self._look_for_signs(record.taskdir, run)
+            if signs is None:
+                await self._clock.sleep(LOOK_EVERY)
+                continue
             still = stillness.seen(signs, self._clock.monotonic())
             if record.limits.idle is not None and still >= record.limits.idle:
                 reason = f"stopped after {record.limits.idle:g} s without any sign of life, its idle limit"
@@ -351,6 +357,13 @@ class Drive:
                 await self._say(Stalled(round(still), stillness.signs))
             every = LOOK_EVERY if record.limits.idle is None else min(LOOK_EVERY, record.limits.idle / 4)
             await self._clock.sleep(until_next(every, self._clock) if every > 0 else 0)
+
+    async def _look_for_signs(self, taskdir: str, run: str) -> Mapping[str, str] | None:
+        try:
+            return await until_reached(lambda: look_for_signs(self._host, taskdir, run), self._clock)
+        except (HostError, OSError) as error:
+            _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
+            return None
 
     async def _note_link(self) -> None:
         await note_link(self._host, self._say)

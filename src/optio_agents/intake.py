@@ -7,7 +7,7 @@ from typing import assert_never
 import anyio
 
 from optio_host.cursor import Cursor
-from optio_host.errors import HostError
+from optio_host.errors import FileRefused, HostError
 from optio_host.host import EndOfWriting, FileReset
 
 from .ahead import Ahead
@@ -72,9 +72,13 @@ class Intake:
             self.decided.set()
 
     async def run(self, until: EndOfWriting) -> None:
-        """Until the end of the log. Raises LogChannelLost, LeaseLost, StoreError."""
+        """Until the end of the log.
+
+        Raises LogChannelLost when the log is not what can be read, HostError when its host does not let us, which says
+        nothing about the program; LeaseLost, StoreError.
+        """
         ahead = Ahead[LogEntry](BATCH, BATCH_BYTES)
-        failure: Exception | None = None  # raised outside of the group, which would wrap it
+        failure: BaseException | None = None  # raised outside of the group, which would wrap it
 
         async def read() -> None:
             nonlocal failure
@@ -87,7 +91,9 @@ class Intake:
                             await ahead.taken()
                         before = behind
             except LogChannelLost as error:
-                failure = error
+                cause = error.__cause__
+                away = isinstance(cause, HostError) and not isinstance(cause, FileRefused)
+                failure = cause if away else error
             finally:
                 ahead.end()
 

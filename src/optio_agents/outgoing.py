@@ -77,18 +77,22 @@ class OutgoingStream:
 
         Raises NotOwner, and InputConflict when somebody else has written to the file.
         """
+        told = ""
         try:
             async with self._job.appending():
                 while True:
                     self._queued = anyio.Event()
                     try:
                         await until_reached(self._write, self._clock)
+                        told = ""
                     except (InputClosed, JobGone):
                         return
                     except (NotOwner, InputConflict):
                         raise
                     except HostError as error:
-                        await self._writer.commit(Said(Notice(f"{self._failure}, it is tried again: {error}")))
+                        if str(error) != told:  # a disk that stays full would fill the journal
+                            await self._writer.commit(Said(Notice(f"{self._failure}, it is tried again: {error}")))
+                        told = str(error)
                         await self._clock.sleep(RETRY_EVERY)
                         continue
                     await self._queued.wait()

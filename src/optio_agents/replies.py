@@ -10,6 +10,7 @@ from optio_host.cursor import Cursor
 from optio_host.job import Job
 from optio_host.job_errors import InputConflict
 
+from .carry_through import CarriedThrough, carried_through
 from .events import Notice
 from .journal import Deliverable, Outbox
 from .journal_writer import JournalWriter, Said
@@ -46,10 +47,12 @@ class Replies:
     def __init__(self, job: Job, writer: JournalWriter, outbox: Outbox, clock: Clock) -> None:
         self._writer = writer
         self._turn = anyio.Lock()
+        self._steps = CarriedThrough()
         self._stream = OutgoingStream(
             REPLIES, "../../replies", "a reply could not be written", job, writer, outbox, clock
         )
 
+    @carried_through
     async def say(
         self,
         line: str,
@@ -75,6 +78,10 @@ class Replies:
                 acknowledged=self._stream.acknowledged,
             )
             self._stream.committed(pieces)
+
+    async def end(self) -> None:
+        """Give up what is still to be written down: this driver goes."""
+        await self._steps.end()
 
     async def run(self) -> None:
         """Write what is queued, in order, for as long as the session lasts. Raises NotOwner."""

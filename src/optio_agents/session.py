@@ -58,6 +58,7 @@ from .journal import (
 from .journal_writer import JournalWriter, Said
 from .landing import Landing
 from .notify import Notifier
+from .patience import until_reached
 from .patient_store import PatientStore
 from .protocol.channel import LogChannel
 from .redaction import Redactor
@@ -129,7 +130,7 @@ class Session:
             )
         progress = HookProgress()
         lease_lost = anyio.Event()
-        deliveries = Deliveries(
+        self._deliveries = deliveries = Deliveries(
             host,
             record.taskdir,
             Landing(
@@ -309,9 +310,13 @@ class Session:
             await _let_go(store, lease)
             raise
         seams.reached("job started")
-        await writer.commit(Said(_started(record)), record={"state": "running"})
-        seams.reached("start committed")
-        snapshot = await store.snapshot(session)
+        try:
+            await writer.commit(Said(_started(record)), record={"state": "running"})
+            seams.reached("start committed")
+            snapshot = await until_reached(lambda: store.snapshot(session), clock)
+        except BaseException:
+            await _let_go(store, lease)  # it runs: whoever adopts it finds that out
+            raise
         return cls(host, writer, job, snapshot, on_deliverable, extensions, redelivered=False, clock=clock)
 
     @classmethod
@@ -419,7 +424,8 @@ class Session:
         finally:
             if self._conversation is not None:
                 self._conversation.let_go()
-            await _let_go(self._writer.store, self._writer.lease)
+            if not self._deliveries.in_doubt:  # else it runs out: that tells the next driver to be careful
+                await _let_go(self._writer.store, self._writer.lease)
             seams.reached("released")
 
     async def leave(self, reason: str) -> None:

@@ -84,12 +84,14 @@ class ConnectFailed(HostError):
     Attributes:
         host: whom it was about, "user@host:port"; of several hops the one that failed.
         step: which part of connecting did not work.
+        reason: how, and what to do.
         final: trying again cannot help: something has to be changed first.
     """
 
     def __init__(self, host: str, step: str, reason: str, *, final: bool = False) -> None:
         self.host = host
         self.step = step
+        self.reason = reason
         self.final = final
         super().__init__(f"{host}: {step}: {reason}")
 

@@ -260,10 +260,11 @@ class Job:
     async def wait(self) -> Outcome:
         """How the program ended, once it has. `Lost` when nobody can say: see `Unknown`. Needs no ownership.
 
-        Raises HostError when the host does not answer; waiting again does no harm.
+        Raises HostError when the host does not answer, OSError when this machine cannot ask it; waiting again does no
+        harm.
         """
         written = anyio.Event()
-        failed: HostError | None = None
+        failed: HostError | OSError | None = None
         outcome: Outcome = Lost("the wait for it was given up")
         seen: Snapshot | None = None
         async with anyio.create_task_group() as tasks:
@@ -273,7 +274,7 @@ class Job:
                 try:
                     if noticed or seen is None or not await self._is_still(seen):
                         seen = await self.snapshot()
-                except HostError as error:
+                except (HostError, OSError) as error:
                     failed = error  # raised from inside, it would come wrapped in a group
                     break
                 match state := judge(seen):

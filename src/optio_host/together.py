@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from .clock import Clock
-from .errors import HostError, LinkLost
+from .errors import ConnectFailed, HostError, LinkLost
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -48,8 +48,7 @@ class Together(Generic[Question, Answer]):
             if not asked.answered:
                 self._waiting.remove(asked)
         if isinstance(asked.answer, HostError):
-            # Each gets an error of its own: one that is raised in many places names all of them.
-            raise LinkLost(str(asked.answer)) if isinstance(asked.answer, LinkLost) else HostError(str(asked.answer))
+            raise _another(asked.answer)
         return asked.answer
 
     async def _ask_for_all(self) -> None:
@@ -63,6 +62,17 @@ class Together(Generic[Question, Answer]):
             each.answer = answer
             each.answered = True
         self._waiting = [each for each in self._waiting if not each.answered]
+
+
+def _another(error: HostError) -> HostError:
+    """An error of one's own: one that is raised in many places names all of them. Whether to try again is kept."""
+    match error:
+        case LinkLost():
+            return LinkLost(str(error))
+        case ConnectFailed(host=host, step=step, reason=reason, final=final):
+            return ConnectFailed(host, step, reason, final=final)
+        case _:
+            return HostError(str(error))
 
 
 def until_next(seconds: float, clock: Clock) -> float:

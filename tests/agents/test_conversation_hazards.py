@@ -19,7 +19,8 @@ from optio_agents.conversation.exchange import NOBODY
 from optio_agents.conversation.questions import Settled, TooLate
 from optio_agents.drive import RENEW_EVERY
 from optio_agents.driver_identity import this_driver
-from optio_agents.errors import LeaseLost
+from optio_agents.errors import LeaseLost, StoreAway
+from optio_agents.patience import RETRY_EVERY
 
 USER = '"type":"user"'
 ALLOW = PermissionDecision("allow")
@@ -309,6 +310,50 @@ def test_a_question_that_takes_long_holds_up_no_other_one(rig: ConversationRig) 
             await talking.conversation.send("hi")
             await arrived(talking, "q2")
             assert [each.id for each in talking.conversation.questions] == ["q1"]
+
+    run(body)
+
+
+def test_who_gives_up_waiting_while_the_store_is_away_leaves_a_conversation_that_goes_on(
+    rig: ConversationRig,
+) -> None:
+    async def body() -> None:
+        async with rig.talking(rig.agent(HELLO)) as talking:
+            assert (await talking.conversation.ask("one")).text == "Hello."
+            rig.memory.broken = {"commit": StoreAway("gone")}
+            with anyio.move_on_after(0.1) as given_up:
+                await talking.conversation.ask("two")
+            assert given_up.cancelled_caught
+            rig.memory.broken = {}
+            rig.clock.skip(RETRY_EVERY)
+            assert (await talking.conversation.ask("three")).text == "Hello."
+            assert not talking.conversation.is_pending()
+            assert [each["message"]["content"] for each in talking.told() if each["type"] == "user"] == [
+                "one", "two", "three",
+            ]  # fmt: skip
+
+    run(body)
+
+
+def test_a_driver_that_goes_while_the_store_is_away_leaves_nothing_under_way(rig: ConversationRig) -> None:
+    async def body() -> None:
+        async with rig.talking(rig.agent(HELLO)) as talking:
+            assert (await talking.conversation.ask("one")).text == "Hello."
+            rig.memory.broken = {"commit": StoreAway("gone")}
+            with anyio.move_on_after(0.1):
+                await talking.conversation.ask("two")
+            async with anyio.create_task_group() as tasks:
+
+                async def told() -> None:
+                    with pytest.raises(StoreAway, match="let go of"):
+                        await talking.conversation.send("three")
+
+                tasks.start_soon(told)
+                await anyio.wait_all_tasks_blocked()
+                talking.driving.scope.cancel()
+            await talking.driving.over.wait()
+            rig.memory.broken = {}
+            await rig.stop(talking.session.id)
 
     run(body)
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from optio_bench import LOG, REPLY, Bench, rest_of
+from optio_bench import GO, LOG, REPLY, Bench, rest_of
 from optio_bench import bench as bench
 
 
@@ -309,6 +309,20 @@ def test_a_failure_shows_the_last_of_the_output(bench: Bench) -> None:
     assert ran.code == 1
     for part in ("no such module", "failed after", "exited with status 3"):
         assert part in ran.out
+
+
+def test_output_that_cannot_be_read_any_more_is_said_and_ends_nothing(bench: Bench) -> None:
+    """Whoever only shows it must not end what the program does: it can replace its own files."""
+    swap = 'd=${OPTIO_LOG%/*}/run/1; until [ -s "$d/stderr" ]; do sleep 0.05; done; rm "$d/stderr"; mkfifo "$d/stderr";'
+    script = LOG + "echo begun >&2;" + swap + GO + "say DONE"
+    running = bench.start_optio("run", "-v", "--", "sh", "-c", script)
+    assert running.stderr is not None
+    said = running.stderr.readline()
+    assert "cannot be shown any more" in said
+    assert "no regular file" in said
+    bench.go()
+    rest_of(running)
+    assert running.returncode == 0
 
 
 def test_verbose_shows_the_output_and_lines_that_are_no_entries(bench: Bench) -> None:

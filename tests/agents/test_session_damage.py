@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,21 @@ import pytest
 from session_rig import AT_ONCE, Driving, SessionRig, hand_over, program_pid, say, session_rig, supervisor_pid, taskdir
 
 from host.job_rig import alive, of_runs, until
+from optio_agents import drive, patience
 from optio_agents import session as session_module
+from optio_agents.cli.drive import drive_session
 from optio_agents.driver_identity import is_proved_dead, this_driver
-from optio_agents.errors import LeaseHeld, LeaseLost, SessionRefused, StoreBusy, StoreFull
+from optio_agents.errors import LeaseHeld, LeaseLost, SessionRefused, StoreAway, StoreBusy, StoreFull
 from optio_agents.events import DriverChanged, Notice, Record, Status
-from optio_agents.journal import OutcomeDocument
-from optio_agents.journal.lease import LEASE_TTL, RENEW_EVERY
+from optio_agents.hooks import SessionHookContext
+from optio_agents.journal import Deliverable, OutcomeDocument, Snapshot
+from optio_agents.journal.lease import LEASE_TTL, RENEW_EVERY, Lease
 from optio_agents.journal.sqlite.store import open_sqlite
 from optio_agents.outgoing import RETRY_EVERY
+from optio_agents.protocol.sender import SEND_LIMIT
 from optio_agents.session import Session
-from optio_host.errors import HostError
+from optio_agents.stall import LOOK_EVERY as STALL_LOOK_EVERY
+from optio_host.errors import AuthenticationRefused, HostError
 from optio_host.host import RunResult
 from optio_host.job import LOOK_EVERY
 from optio_host.job_errors import JobGone, NotOwner, StartFailed
@@ -39,6 +44,16 @@ SPREAD = ("sh", "-c", "setsid sleep 301 & exec sleep 300")
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRig]:
     with session_rig(tmp_path, monkeypatch) as rig:
         yield rig
+
+
+async def until_skipping(rig: SessionRig, condition: Callable[[], bool]) -> None:
+    """Return when something is true, which takes some tries."""
+
+    def tried() -> bool:
+        rig.clock.skip(patience.RETRY_EVERY)
+        return condition()
+
+    await until(tried, "it was tried again")
 
 
 async def outcome_in(rig: SessionRig, session: Session) -> OutcomeDocument:
@@ -416,6 +431,82 @@ def test_an_adoption_that_is_overtaken_is_told_that_somebody_else_has_it(
     run(body)
 
 
+# Hosts that do not answer
+
+
+def test_looks_that_a_host_does_not_answer_end_nothing(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+
+    async def no_answer(*_: object) -> dict[str, str]:
+        nonlocal refused
+        refused += 1
+        raise HostError("the command on the host was stopped after 30 s")
+
+    monkeypatch.setattr(drive, "look_for_signs", no_answer)
+
+    async def body() -> None:
+        session = await rig.start()
+        async with rig.driven(session) as driving:
+            for count in (1, 2):
+                await until(lambda count=count: refused >= count, "a look")  # type: ignore[misc]
+                rig.clock.skip(STALL_LOOK_EVERY)
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+
+    run(body)
+
+
+def test_a_machine_that_cannot_start_a_process_for_a_while_ends_nothing(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        session = await rig.start()
+        refused = 0
+
+        async def full(*_: object, **__: object) -> RunResult:
+            nonlocal refused
+            refused += 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        async with rig.driven(session) as driving:
+            await rig.looked()
+            with monkeypatch.context() as patch:
+                patch.setattr(rig.host, "run_command", full)
+                for count in (3, 6):
+                    rig.clock.skip(STALL_LOOK_EVERY)
+                    await until(lambda count=count: refused >= count, "it was tried")  # type: ignore[misc]
+            rig.clock.skip(RENEW_EVERY)
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+
+    run(body)
+
+
+def test_a_deliverable_whose_host_refuses_the_login_is_taken_by_the_next_driver(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> AsyncGenerator[bytes]:
+        raise AuthenticationRefused("me@build-7:22", "it accepted none of the keys")
+        yield b""
+
+    async def body() -> None:
+        session = await rig.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.host, "stream_file", lambda *_, **__: refuse())
+            async with rig.driven(session) as driving:
+                hand_over(session, "one", "1")
+                assert isinstance(await driving.failed(), AuthenticationRefused)
+        async with rig.driven(await rig.adopt(session.id)) as driving:
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+        assert (rig.out / "one").read_text() == "1"
+        assert (await rig.types(session.id)).count("deliverable") == 1
+
+    run(body)
+
+
 # Disks
 
 
@@ -574,6 +665,111 @@ def test_a_store_that_is_busy_for_longer_than_the_lease_is_waited_for(run: Run, 
             say(session, "DONE")
             assert (await driving.ended()).outcome == "done"
         assert (await rig.types(session.id)).count("status") == 1
+
+    run(body)
+
+
+def test_a_hook_whose_work_could_not_be_noted_down_is_told_so_by_the_next_driver(run: Run, rig: SessionRig) -> None:
+    told: list[bool] = []
+
+    def hook(hook_ctx: SessionHookContext, _: Deliverable) -> None:
+        told.append(hook_ctx.redelivered)
+        if len(told) == 1:
+            rig.memory.broken = {"commit": StoreFull("no room left")}
+
+    async def body() -> None:
+        session = await rig.start(on_deliverable=hook)
+        async with rig.driven(session) as driving:
+            hand_over(session, "one", "1")
+            assert isinstance(await driving.failed(), StoreFull)
+        rig.memory.broken = {}
+        rig.clock.skip(LEASE_TTL)
+        async with rig.driven(await rig.adopt(session.id, on_deliverable=hook)) as driving:
+            hand_over(session, "two", "2")
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+        assert told == [False, True, False]
+
+    run(body)
+
+
+def test_what_a_hook_says_while_the_store_is_away_for_long_comes_once_it_is_back(run: Run, rig: SessionRig) -> None:
+    handed_over: list[bool] = []
+
+    async def hook(hook_ctx: SessionHookContext, _: Deliverable) -> None:
+        rig.memory.broken = {"commit": StoreAway("gone")}
+        async with anyio.create_task_group() as tasks:
+
+            async def later() -> None:
+                await anyio.wait_all_tasks_blocked()
+                rig.clock.skip(SEND_LIMIT)
+
+            tasks.start_soon(later)
+            handed_over.append(await hook_ctx.send_to_agent("one moment"))
+        rig.memory.broken = {}
+
+    async def body() -> None:
+        session = await rig.start(on_deliverable=hook)
+        async with rig.driven(session) as driving:
+            hand_over(session, "one", "1")
+            await until(lambda: bool(handed_over), "the hook")
+            await until_skipping(rig, lambda: (taskdir(session) / "replies").read_text().count("\n") == 2)
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+        assert handed_over == [False]
+        first, second = (taskdir(session) / "replies").read_text().splitlines()
+        assert (first, second.startswith("System: deliverable one: accepted")) == ("System: one moment", True)
+
+    run(body)
+
+
+def test_a_start_whose_store_goes_away_once_the_program_runs_waits_for_it(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        answered = rig.memory.snapshot
+        calls = 0
+
+        async def snapshot(session: str) -> Snapshot:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise StoreAway("gone")
+            return await answered(session)
+
+        monkeypatch.setattr(rig.memory, "snapshot", snapshot)
+        session = await rig.start()
+        async with rig.driven(session) as driving:
+            say(session, "DONE")
+            assert (await driving.ended()).outcome == "done"
+
+    run(body)
+
+
+def test_a_driver_in_the_background_waits_for_a_store_that_others_hold_for_long(
+    run: Run, rig: SessionRig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("optio_agents.cli.drive.PATIENCE", 0.2)
+    monkeypatch.setattr("optio_agents.cli.driving.TRY_AGAIN", 0.05)
+    acquire = rig.memory.acquire
+    tries = 0
+
+    async def held(*arguments: Any, **named: Any) -> Lease:
+        nonlocal tries
+        tries += 1
+        if tries <= 10:
+            raise StoreBusy("held by others")
+        return await acquire(*arguments, **named)
+
+    monkeypatch.setattr(rig.memory, "acquire", held)
+
+    async def body() -> None:
+        session = await rig.start()
+        await rig.store.release(session.lease)
+        say(session, "DONE")
+        await drive_session(rig.store, session.id)
+        assert (await outcome_in(rig, session)).outcome == "done"
+        assert capsys.readouterr().err.count("its journal cannot be reached; trying on: held by others") == 1
 
     run(body)
 

@@ -4,9 +4,10 @@ import getpass
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +19,8 @@ from optio_agents.history import read_history
 from optio_agents.journal import Limits, Store
 from optio_agents.journal.memory import MemoryStore
 from optio_agents.session import Session
+from optio_agents.stall import look_for_signs
+from optio_host.errors import AuthenticationRefused
 from optio_host.testing.relay import Relay
 from ssh_rig import HereOverSsh, config_for
 from sshd_rig import Sshd, plain_user, sshd
@@ -171,6 +174,77 @@ def test_the_timeline_says_that_the_link_broke_and_that_it_is_back(run: Run, tmp
                 await until(lambda: told("is back"), "the mended link is told")
                 (tmp_path / "go").touch()
                 assert (await driving.ended()).outcome == "done"
+
+    run(body)
+
+
+WAITS = 'until [ -e go ]; do sleep 0.02; done; echo DONE >>"$OPTIO_LOG"'
+
+
+def test_a_link_that_is_away_for_longer_than_a_connection_is_waited_for_ends_nothing(
+    run: Run, tmp_path: Path, sshd_here: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away before anything was read of the program, and again later; each time every task of the driver meets it."""
+    monkeypatch.setattr("optio_host.ssh.pool.RECONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("optio_agents.drive.LOOK_EVERY", 0.1)
+    looks = 0
+
+    async def look(*arguments: Any) -> Mapping[str, str]:
+        nonlocal looks
+        try:
+            return await look_for_signs(*arguments)
+        finally:
+            looks += 1
+
+    monkeypatch.setattr("optio_agents.drive.look_for_signs", look)
+
+    async def body() -> None:
+        async with scene(tmp_path, sshd_here) as at, at.host() as host:
+            session = await at.start(host, WAITS)
+            driving = Driving(session)
+            async with anyio.create_task_group() as tasks:
+                for number in (1, 2):
+                    await at.relay.refuse()
+                    await at.relay.drop()
+                    if number == 1:
+                        tasks.start_soon(driving.run)
+                    missed = looks + 3
+                    await until(lambda missed=missed: looks >= missed, "looks that were missed")  # type: ignore[misc]
+                    at.relay.restore()
+                    found = looks + 3
+                    await until(lambda found=found: looks >= found, "looks that were made")  # type: ignore[misc]
+                (tmp_path / "go").touch()
+                assert (await driving.ended()).outcome == "done"
+
+    run(body)
+
+
+def test_a_login_that_is_refused_meanwhile_ends_the_driving_and_not_the_program(run: Run, tmp_path: Path) -> None:
+    async def body() -> None:
+        with sshd(tmp_path / "sshd") as server:
+            keys = server.directory / "authorized_keys"
+            allowed = keys.read_text()
+            async with scene(tmp_path, server) as at:
+                async with at.host() as host:
+                    session = await at.start(host, "echo 'STATUS: up' >>\"$OPTIO_LOG\"; " + WAITS)
+                    driving = Driving(session)
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(driving.run)
+                        await until(lambda: reads(at, session), "the log is read")
+                        keys.write_text("")
+                        await at.relay.drop()
+                        assert isinstance(await driving.failed(), AuthenticationRefused)
+                record = (await at.store.snapshot(session.id)).record
+                assert (record.state, record.outcome) == ("running", None)
+                keys.write_text(allowed)
+                async with at.host() as host:
+                    again = Driving(await Session.adopt(host, at.store, session.id))
+                    (tmp_path / "go").touch()
+                    await again.run()
+                    assert (await again.ended()).outcome == "done"
+
+    async def reads(at: Scene, session: Session) -> bool:
+        return await at.texts(session) == ["up"]
 
     run(body)
 

@@ -76,6 +76,7 @@ class LocalLink:
 
     Attributes:
         starts: how many channels there have been.
+        was_connected: whether there has been one.
         ended: how each of those that are over ended: an exit code, negative for a signal.
         budgets: after how many bytes each of the next channels is cut.
         refusal: what connecting raises from now on.
@@ -91,6 +92,7 @@ class LocalLink:
         self._shell = [str(shutil.which(program)), *arguments]
         self._path = path or f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
         self.starts = 0
+        self.was_connected = False
         self.ended: list[int] = []
         self.budgets: Iterator[int] = iter(())
         self.refusal: ConnectFailed | None = None
@@ -117,6 +119,7 @@ class LocalLink:
         )
         self.current = channel = LocalChannel(process, next(self.budgets, None))
         self.starts += 1
+        self.was_connected = True
         self.opened.set()
         try:
             yield channel  # type: ignore[misc]

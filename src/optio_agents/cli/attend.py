@@ -24,6 +24,7 @@ from .hosts import is_local
 from .keyboard import keyboard
 from .summary import last_output, print_summary
 from .view import choose_view
+from .watched_output import watched_output
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
@@ -116,7 +117,8 @@ class _Watching:
             if not showing:  # whoever looks may take as long as they like
                 waiting.deadline = anyio.current_time() + OUTPUT_PATIENCE
 
-        async with aclosing(self._host.follow(path, until=self._ended)) as lines, anyio.create_task_group() as tasks:
+        output = watched_output(self._host, path, ended=self._ended, note=self._audience.note)
+        async with aclosing(output) as lines, anyio.create_task_group() as tasks:
             tasks.start_soon(give_up)
             with waiting:
                 async for line, _ in lines:

@@ -98,7 +98,7 @@ class Attendance:
         try:
             while not self._detached:
                 self._driving = self._driving or await adopt_when_free(
-                    self._host, self._store, self._session, host_away=self._note_host_away
+                    self._host, self._store, self._session, away=self._note_away
                 )
                 if self._driving is None:
                     return
@@ -115,10 +115,11 @@ class Attendance:
         finally:
             self._let_go.set()
 
-    async def _note_host_away(self, error: ConnectFailed) -> None:
-        if not self._host_away:
+    async def _note_away(self, error: HostError | StoreError) -> None:
+        # A link that has just broken comes back by itself, and of the store `PatientStore` tells.
+        if isinstance(error, ConnectFailed) and not self._host_away:
             await self._audience.note(f"nobody drives the session, and its host cannot be reached; trying on: {error}")
-        self._host_away = True
+            self._host_away = True
 
     async def _carried_out(self, task: Callable[[], Awaitable[None]]) -> None:
         try:

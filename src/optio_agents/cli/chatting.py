@@ -23,6 +23,7 @@ from .audience import Audience
 from .chat_view import ChatView
 from .inbox import tell_driver
 from .keyboard import Keyboard, LineCut
+from .watched_output import watched_output
 
 if TYPE_CHECKING:
     from optio_host.open import AnyHost
@@ -199,7 +200,8 @@ class Chat:
 
     async def _show_output(self, after: Cursor, first_is_shown: bool) -> None:
         path = posixpath.join(self._record.rundir, STDOUT)
-        async with aclosing(self._host.follow(path, after, limit=LINE_LIMIT, until=self._ended)) as lines:
+        output = watched_output(self._host, path, after, limit=LINE_LIMIT, ended=self._ended, note=self._audience.note)
+        async with aclosing(output) as lines:
             async for line, cursor in lines:
                 if not isinstance(line, FileReset) and not first_is_shown:
                     await self._audience.tell_in_turn(self._view.hear, message_of(line))

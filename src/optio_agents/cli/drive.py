@@ -6,11 +6,12 @@ from contextlib import suppress
 import anyio
 import click
 
-from optio_host.errors import ConnectFailed
+from optio_host.errors import HostError
 
-from ..errors import LeaseLost
+from ..errors import LeaseLost, StoreError
 from ..journal import SessionRecord, Store
 from ..journal.lease import LEASE_TTL
+from ..patient_store import PatientStore
 from ..session import Session
 from .brief import print_json, record_in_brief
 from .carry_out import carry_out
@@ -20,7 +21,8 @@ from .options import json_option, session_argument, store_option
 from .visible import visible
 
 PATIENCE = 2 * LEASE_TTL
-"""Seconds to wait for a driver before this one to be gone. A host that is away is waited for without an end."""
+"""Seconds to wait for a driver before this one to be gone. A host or a store that is away is waited for without an
+end."""
 
 
 @click.command()
@@ -31,7 +33,7 @@ def command(session: str, as_json: bool, store_url: str | None) -> None:
     """Drive a session to its end, without showing anything. `optio run --detach` starts this by itself.
 
     It waits a while for a driver that is there already, and exits without an error if that one stays; and for a host
-    that cannot be reached, until it can. TERM makes it let go of the session, which goes on.
+    or a store that cannot be reached, until it can. TERM makes it let go of the session, which goes on.
 
     \b
     Example:
@@ -39,9 +41,10 @@ def command(session: str, as_json: bool, store_url: str | None) -> None:
     """
 
     async def drive(store: Store) -> SessionRecord:
-        found = await store.resolve(session)
+        patient = PatientStore(store)
+        found = await patient.resolve(session)
         await drive_session(store, found)
-        return (await store.snapshot(found)).record
+        return (await patient.snapshot(found)).record
 
     record = carry_out(drive, store_url)
     if as_json:
@@ -51,18 +54,21 @@ def command(session: str, as_json: bool, store_url: str | None) -> None:
 async def drive_session(store: Store, session: str) -> None:
     """Drive it until it ends, or somebody else does, or TERM comes."""
     adopted: Session | None = None
-    async with host_of((await store.snapshot(session)).record) as host:
+    async with host_of((await PatientStore(store).snapshot(session)).record) as host:
         told = False
 
-        async def host_away(error: ConnectFailed) -> None:
+        async def away(error: HostError | StoreError) -> None:
             nonlocal told
-            waiting.deadline = anyio.current_time() + PATIENCE  # there is no other driver
+            waiting.deadline = anyio.current_time() + PATIENCE  # that there is another driver is not known
             if not told:
-                click.echo(f"session {session}: its host cannot be reached; trying on: {visible(str(error))}", err=True)
+                what = "host" if isinstance(error, HostError) else "journal"
+                click.echo(
+                    f"session {session}: its {what} cannot be reached; trying on: {visible(str(error))}", err=True
+                )
             told = True
 
         with anyio.move_on_after(PATIENCE) as waiting:
-            adopted = await adopt_when_free(host, store, session, host_away=host_away)
+            adopted = await adopt_when_free(host, store, session, away=away)
         if adopted is None:
             return
         async with anyio.create_task_group() as tasks:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from optio_host.errors import ConnectFailed, LinkLost
+from optio_host.errors import ConnectFailed, HostError, LinkLost
 from optio_host.job_errors import JobGone
 from optio_host.paths import state_dir
 
 from ..driver_identity import is_proved_dead, this_driver
-from ..errors import LeaseHeld, SessionRefused, StoreAway, StoreBusy
+from ..errors import LeaseHeld, SessionRefused, StoreAway, StoreBusy, StoreError
 from ..extensions.files import load
 from ..journal import SessionRecord, Snapshot, SourceDocument, Store
 from ..session import Session
@@ -38,7 +38,7 @@ async def adopt_when_free(
     session: str,
     *,
     without_callbacks: bool = False,
-    host_away: Callable[[ConnectFailed], Awaitable[None]] | None = None,
+    away: Callable[[HostError | StoreError], Awaitable[None]] | None = None,
 ) -> Session | None:
     """The session, as soon as nobody else drives it and its host answers; None when it has ended.
 
@@ -47,7 +47,8 @@ async def adopt_when_free(
         store: where its journal is.
         session: its id.
         without_callbacks: whether it may go on without those that it was started with.
-        host_away: told each time that the host could not be reached, which is tried again then; None: it is not.
+        away: told each time that the host or the store could not be reached, which is tried again; None: that is told
+            to nobody, and a host to which there has been no way is not tried again.
 
     Raises CallbackMissing; ConnectFailed when trying again cannot help, or is not wished.
     """
@@ -66,12 +67,13 @@ async def adopt_when_free(
             hooks, tools = extensions or ([], [])
             without = without_callbacks or bool(sources and snapshot.record.state == "ended")
             return await Session.adopt(host, store, session, hooks=hooks, tools=tools, without_callbacks=without)
-        except (LeaseHeld, LinkLost, StoreAway, StoreBusy):
+        except LeaseHeld:
             await anyio.sleep(TRY_AGAIN)
-        except ConnectFailed as error:
-            if error.final or host_away is None:
+        except (ConnectFailed, LinkLost, StoreAway, StoreBusy) as error:
+            if isinstance(error, ConnectFailed) and (error.final or away is None):
                 raise
-            await host_away(error)
+            if away is not None:
+                await away(error)
             await anyio.sleep(TRY_AGAIN)
         except (SessionRefused, JobGone):
             return None  # in either case its end is in the journal

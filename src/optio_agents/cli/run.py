@@ -3,6 +3,7 @@
 import math
 import os
 import posixpath
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from optio_host.job import Limits as JobLimits
 from optio_host.open import connected, private_root
 
 from ..drive import GRACE
+from ..errors import StoreError
 from ..journal import Limits, OutcomeDocument, new_id, open_store
 from ..journal.lease import LEASE_TTL
 from ..landing import Landing
@@ -223,7 +225,8 @@ def command(
                 )
                 if detach:
                     await session.leave("detached from the start")
-                    await store.release(session.lease)
+                    with suppress(StoreError):  # it runs out; the driver waits for that
+                        await store.release(session.lease)
                     start_driver(session.record, store.secret_url)
                     if as_json:
                         print_json(record_in_brief((await store.snapshot(session_id)).record))

@@ -311,6 +311,7 @@ class ClaudeCodeConversation:
                 await self._run(until)
         finally:
             self.let_go()
+            await self._exchange.end()
         if self._failure is not None:
             raise self._failure
 

@@ -11,6 +11,7 @@ from optio_host.cursor import START, Cursor
 from optio_host.host import FileReset
 from optio_host.job import Job
 
+from ..carry_through import CarriedThrough, carried_through
 from ..errors import AgentFailed, AgentRefused, AgentSilent
 from ..events import Notice, Origin
 from ..extensions.given import model_name
@@ -108,6 +109,7 @@ class Exchange:
         self._new = not sent.end
         # What is known and what is committed change together, in one order for all who change it.
         self._lock = anyio.Lock()
+        self._steps = CarriedThrough()
         self._turns: dict[str, Waiting[TurnEnded]] = {}
         self._requests: dict[str, Waiting[Answered | Unanswered]] = {}
         self._changed = anyio.Event()
@@ -147,6 +149,7 @@ class Exchange:
             if self._new:
                 await self._commit([], [])
 
+    @carried_through
     async def send(self, text: str, turn_id: str, sender: str, command: int | None = None) -> None:
         """Say something, once for each id. Raises ConversationClosed."""
         async with self._lock:
@@ -159,6 +162,7 @@ class Exchange:
             said = Said(TurnQueued(turn_id, text, sender))
             await self._commit([said], [user_line(turn_id, text)], receipts=receipts)
 
+    @carried_through
     async def say(
         self,
         line: str,
@@ -188,16 +192,20 @@ class Exchange:
         """Have the agent do something; what it says of it. Raises ConversationClosed, AgentRefused, AgentSilent."""
         request = str(uuid.uuid4())
         with Waiting[Answered | Unanswered]().among(self._requests, request) as waiting:
-            async with self._lock:
-                self._check_open()
-                deadline = self._clock.monotonic() + CONTROL_PATIENCE
-                await self._commit([], [self._dialogue.control.ask(request, subtype, fields, deadline)])
+            await self._ask_for(request, subtype, fields)
             answered = await waiting.value()
         if isinstance(answered, Unanswered):
             raise AgentSilent(f"the agent did not answer {subtype!r} within {CONTROL_PATIENCE:g} s; is it alive?")
         if answered.error is not None:
             raise AgentRefused(f"the agent refused {subtype!r}: {answered.error}")
         return answered.data
+
+    @carried_through
+    async def _ask_for(self, request: str, subtype: str, fields: JsonMap) -> None:
+        async with self._lock:
+            self._check_open()
+            deadline = self._clock.monotonic() + CONTROL_PATIENCE
+            await self._commit([], [self._dialogue.control.ask(request, subtype, fields, deadline)])
 
     async def remind_once(self) -> None:
         """Say the reminder, if there is one, once the agent stands still without having said how its work ended.
@@ -225,6 +233,7 @@ class Exchange:
             line = self._dialogue.control.ask(str(uuid.uuid4()), subtype, fields, deadline)
             await self._commit([], [line], receipts=self._accepted(command))
 
+    @carried_through
     async def answer(
         self, question_id: str, decision: PermissionDecision, by: str, command: int | None = None
     ) -> Settled | TooLate:
@@ -254,6 +263,7 @@ class Exchange:
                 await self._commit(said, [settled.line, *others.lines], answered, receipts=self._accepted(command))
         return settled
 
+    @carried_through
     async def leave_to_person(self, question_id: str) -> bool:
         """The policy does not decide on a question; False when it is not open any more, or needs nobody."""
         async with self._lock:
@@ -353,6 +363,10 @@ class Exchange:
         for request in self._requests.values():
             request.give_up(error)
         self._announce()
+
+    async def end(self) -> None:
+        """Give up what is still to be written down: this driver goes."""
+        await self._steps.end()
 
     async def keep_deadlines(self) -> None:
         """Give up, when its time has come, what nobody answers. Raises AgentSilent if that is the first request."""

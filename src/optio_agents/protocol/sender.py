@@ -43,5 +43,5 @@ class SerialSender:
                     return False
                 return True
         if limit.cancelled_caught:
-            tell(self._ctx, None, f"send_to_agent failed: not taken within {SEND_LIMIT:g} s; not sent: {line}")
+            tell(self._ctx, None, f"send_to_agent failed: not taken within {SEND_LIMIT:g} s; it may still come: {line}")
         return False

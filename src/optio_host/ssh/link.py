@@ -39,6 +39,11 @@ class Link:
         """The host, for messages: "user@host:port" once there was a connection."""
         return self._pool.target
 
+    @property
+    def was_connected(self) -> bool:
+        """Whether there has ever been a connection: then the way there is known to be right."""
+        return self._pool.was_connected
+
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
         """Call a function with every change of state from now on; returns what ends that."""
         return self._pool.on_state(listener)

@@ -88,6 +88,11 @@ class Pool:
         self._tries = 0
         self._closed = False
 
+    @property
+    def was_connected(self) -> bool:
+        """Whether there has ever been a connection: then the way there is known to be right."""
+        return self._was_connected
+
     def on_state(self, listener: Callable[[LinkState], None]) -> Callable[[], None]:
         """Call a function with every change of state from now on; returns what ends that."""
         return self._listeners.add(listener)

@@ -83,7 +83,7 @@ class FarReader:
         """See `optio_host.host.FollowsFiles.follow`.
 
         While a link that broke is down it waits. Raises FileRefused when the path is no regular file, ConnectFailed
-        when there is no way to the host, HostError when nothing there can follow files.
+        when there has been no way to the host, or it refuses us now, HostError when nothing there can follow files.
         """
         if not path.startswith("/") or "\0" in path:
             raise ValueError(f"{path!r}: a followed file is named by its absolute path")
@@ -216,7 +216,7 @@ class FarReader:
             case LinkLost():
                 return True
             case ConnectFailed():
-                return self._has_worked and not error.final
+                return self._link.was_connected and not error.final
             case HostError():
                 return self._has_worked and failures < TRIES
             case _:
