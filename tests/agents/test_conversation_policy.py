@@ -119,11 +119,12 @@ def test_what_a_policy_leaves_open_is_told_to_a_person_once_and_the_next_driver_
     run(body)
 
 
+@pytest.mark.parametrize("error", [HostError("no answer"), OSError(7, "Argument list too long")])
 def test_a_host_that_does_not_say_where_paths_lead_has_nothing_allowed(
-    rig: ConversationRig, monkeypatch: pytest.MonkeyPatch
+    rig: ConversationRig, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def silent(*_: object) -> dict[str, str | None]:
-        raise HostError("no answer")
+        raise error
 
     monkeypatch.setattr(judging, "resolved", silent)
 
@@ -168,5 +169,39 @@ def test_paths_lead_where_the_system_says(tmp_path: Path) -> None:
         assert "relative" not in found
         many = await resolved(LocalHost(str(tmp_path / "task")), [f"/srv/{number}" for number in range(LIMIT + 5)])
         assert len(many) == LIMIT
+
+    run(body)
+
+
+def test_paths_that_depend_on_who_looks_lead_nowhere_and_too_many_bytes_are_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc/self/cwd")
+    depending = ["/proc/self/cwd/../x", "/proc/thread-self/root", "/dev/fd/3", "/dev/stdin", f"{tmp_path}/link/.."]
+    long = [f"/srv/{'x' * 4000}{number}'" for number in range(30)]
+
+    async def body() -> None:
+        host = LocalHost(str(tmp_path / "task"))
+        assert await resolved(host, depending) == dict.fromkeys(depending)
+        assert await resolved(host, ["/" + "x" * 200_000, "/srv"]) == {"/srv": "/srv"}
+        assert 10 < len(await resolved(host, long)) < 20
+
+    run(body)
+
+
+def test_a_call_that_names_more_than_a_command_can_hold_is_left_to_a_person(rig: ConversationRig) -> None:
+    seen: list[str] = []
+
+    def handler(request: PermissionRequest) -> PermissionDecision:
+        seen.append(request.tool_name)
+        return PermissionDecision("deny", message="no")
+
+    async def body() -> None:
+        encoded = asked("q1", tool_name="Write", input={"file_path": "a", "content": "abc/def+" * 1_500})
+        endless = asked("q2", tool_name="Read", input={"file_path": "a" * 200_000})
+        agent = rig.agent(Rule(USER, encoded, endless), Rule('"q2"', result(user_message_uuids=[])))
+        async with rig.talking(agent, policy=POLICY) as talking:
+            talking.conversation.on_permission_request(handler)
+            with anyio.fail_after(20):
+                await talking.conversation.ask("go")
+        assert seen == ["Write", "Read"]
 
     run(body)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from optio_agents.errors import PolicyError
 from optio_agents.permissions import Decision, Policy, ToolCall, as_written, named_paths
-from optio_agents.permissions.mentions import absolute, mentioned, plainly
+from optio_agents.permissions.mentions import LONGEST, absolute, mentioned, plainly
 
 CWD, TASKDIR = "/home/user/project", "/home/user/.local/state/optio/session"
 BUILT_IN = Policy.built_in()
@@ -101,6 +101,75 @@ def test_a_session_without_a_directory_has_nothing_denied(taskdir: str) -> None:
 def test_the_directory_of_the_session_is_found_behind_any_number_of_other_paths() -> None:
     for command in (f"echo {'a/' * 300},x{TASKDIR}/run/1/env", f"echo '{'/a ' * 300}' {TASKDIR}/run"):
         assert decide(bash(command), {}).verdict == "deny"
+
+
+ABOVE = "/home/user"
+"""A working directory that the session's directory is in, as of a session that was started at home."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "grep -r KEY .", "grep -r KEY", "grep -r KEY .local", "grep --recursive KEY", "ls -R",
+        "ls -aR .local", "find . -name env", "tree -a", "rg --hidden KEY", "rg KEY .local", "du -a",
+    ],
+)  # fmt: skip
+def test_no_search_is_allowed_that_comes_through_the_directory_of_the_session(command: str) -> None:
+    assert decide(bash(command), {}).verdict == "allow"
+    found = decide(bash(command, ABOVE), {})
+    assert (found.verdict, "the session's own is in" in found.reason) == ("ask", True)
+
+
+@pytest.mark.parametrize("command", ["ls", "ls -la src", "cat a", "grep KEY a", "git status", "cat a | grep KEY"])
+def test_what_looks_at_one_place_is_allowed_above_the_directory_of_the_session(command: str) -> None:
+    assert decide(bash(command, ABOVE), {}).verdict == "allow"
+
+
+@pytest.mark.parametrize("tool", ["Glob", "Grep", "LS"])
+@pytest.mark.parametrize("where", [{}, {"path": ".local"}, {"path": "/home/user"}])
+def test_no_search_by_a_tool_is_allowed_there_either(tool: str, where: dict[str, str]) -> None:
+    searches = ToolCall(tool, {"pattern": "x", **where}, ABOVE, TASKDIR)
+    assert decide(searches, {}).verdict == "ask"
+    elsewhere = ToolCall(tool, {"pattern": "x", "path": "src"}, ABOVE, TASKDIR)
+    assert decide(elsewhere, {}).verdict == "allow"
+
+
+def test_a_copy_into_a_directory_is_judged_by_where_a_link_of_its_name_leads() -> None:
+    policy = Policy.loads(
+        'version = 1\n[[rule]]\ncommand = "cp * *"\noptions = ""\npath = "{cwd}/**"\nto = "{cwd}/build/**"\n'
+        'decision = "allow"\n[[rule]]\npath = "/etc/**"\ndecision = "deny"\n'
+    )
+    call = bash("cp src/a build")
+    assert f"{CWD}/build/a" in named_paths(call)
+    assert decide(call, {}, policy).verdict == "allow"
+    assert decide(bash("cp src/a build/b"), {}, policy).verdict == "allow"
+    assert decide(call, {f"{CWD}/build/a": "/home/user/.profile"}, policy).verdict == "ask"
+    assert decide(call, {f"{CWD}/build/a": "/etc/x"}, policy).verdict == "deny"
+    assert decide(call, {f"{CWD}/build/a": None}, policy).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["jobs -x rm a", "setarch -R rm a", "prlimit rm a", "ssh-agent rm a", "split --filter='rm a' b", "npx rm a"],
+)
+def test_a_denied_command_is_found_behind_those_that_run_others(command: str) -> None:
+    policy = Policy.loads(
+        'version = 1\n[[rule]]\ntool = "*"\ndecision = "allow"\n[[rule]]\ncommand = "rm **"\ndecision = "deny"\n'
+    )
+    assert decide(bash(command), {}, policy).verdict == "deny"
+
+
+def test_a_line_of_base64_is_no_list_of_long_paths() -> None:
+    line = "abc/def+" * 50_000
+    call = ToolCall("Write", {"file_path": "a", "content": f'{{"image/png": "{line}"}}'}, CWD, TASKDIR)
+    assert all(len(each) <= LONGEST + len(CWD) + 1 for each in named_paths(call))
+    assert decide(call, {}).verdict == "ask"
+    assert (
+        decide(
+            ToolCall("Write", {"file_path": "a", "content": f"{line} {TASKDIR}/run/1/env"}, CWD, TASKDIR), {}
+        ).verdict
+        == "deny"
+    )
 
 
 def test_every_path_that_a_call_names_is_to_be_resolved_dot_segments_and_all() -> None:

@@ -101,7 +101,7 @@ class ClaudeCodeConversation:
             extensions, self._exchange.calls, writer, self._read_again, self._exchange.answer_call, self._denial, clock
         )
         self._scope = anyio.CancelScope()
-        self._failure: JournalError | HostError | AgentFailed | AgentSilent | None = None
+        self._failure: JournalError | HostError | OSError | AgentFailed | AgentSilent | None = None
         self.ended = anyio.Event()
         outcome = writer.record.outcome
         if outcome is not None and outcome.outcome == "closed":
@@ -342,7 +342,7 @@ class ClaudeCodeConversation:
     async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except (JournalError, HostError, AgentFailed, AgentSilent) as error:
+        except (JournalError, HostError, OSError, AgentFailed, AgentSilent) as error:
             self._failure = self._failure or error
             self._scope.cancel()
 

@@ -130,7 +130,7 @@ class Judging:
         written = await anyio.to_thread.run_sync(as_written, call)
         try:
             leads_to = await until_reached(lambda: resolved(self._host, tuple(written)), self._clock)
-        except HostError:
+        except (HostError, OSError):
             leads_to = {}  # what is not resolved is not allowed
         elsewhere = {path: leads_to.get(path) for path, said in written.items() if leads_to.get(path) != said}
         return await anyio.to_thread.run_sync(self._policy.decide, call, leads_to), elsewhere

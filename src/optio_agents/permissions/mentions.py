@@ -6,6 +6,9 @@ from posixpath import normpath
 MOST = 100
 """Places in one text at which a path may begin; the rest is not looked at."""
 
+LONGEST = 4096
+"""Characters of a path: what is longer names no file (PATH_MAX of Linux), as a line of base64 does not."""
+
 # A path may begin at the start of a text, behind anything that does not belong to one, and, where a letter stands for
 # an option, in the middle of a word: -f/etc/passwd, -I../include.
 _BEGINNING = re.compile(r"(?:^|(?<=[^A-Za-z0-9_./-]))(?=[^\s=:,;'\"()<>|&])|(?<![./])(?=\.?\.?/)")
@@ -43,8 +46,8 @@ def mentioned(text: str, cwd: str, roots: tuple[str, ...]) -> tuple[str, ...]:
             starts[at] = None
     found: dict[str, None] = {}
     for start in starts:
-        path = re.split(r"[\s'\"()<>|&;]", text[start:], maxsplit=1)[0]
-        if "/" in path or path == "..":
+        path = re.split(r"[\s'\"()<>|&;]", text[start : start + LONGEST + 1], maxsplit=1)[0]
+        if len(path) <= LONGEST and ("/" in path or path == ".."):
             whole = absolute(path, cwd)
             if whole is not None:
                 found[whole] = None

@@ -9,16 +9,17 @@ from .mentions import absolute, mentioned, plainly
 from .patterns import Places
 from .rule import APPEND, Part
 from .shell import read
-from .shell_runs import changes_the_shell, hidden_in, runs_others
+from .shell_runs import changes_the_shell, hidden_in, runs_others, searches_below, writes_into
 from .shell_variables import Variables
 from .shell_words import NOWHERE, Command, Redirect, Word
-from .tool_input import FOR_A_PERSON, SHELL, command_of, files_of, texts_in
+from .tool_input import FOR_A_PERSON, SEARCHES_BELOW, SHELL, command_of, files_of, texts_in
 
 Resolved = Mapping[str, str | None]
 """By each of `named_paths`: where it leads on the host, symbolic links resolved; None: that cannot be said."""
 
 UNKNOWN_WORD = "a word of it is not known before it runs"
 UNRESOLVED = "where its path leads on the host is not known"
+BELOW = "it searches a directory that the session's own is in"
 CHANGES = "it changes what comes after it, or may calculate"
 A_QUESTION = "it is a question to a person"
 
@@ -27,11 +28,23 @@ _ANYWHERE = Places(None, None)
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A part before its paths are resolved; None: it names a path that cannot be."""
+    """A part before its paths are resolved; None: it names a path that cannot be.
+
+    Attributes:
+        below: it is about everything below its paths, too.
+        inside: names that it may write to in its last path, if that is a directory.
+    """
 
     part: Part
     paths: tuple[str | None, ...] = ()
     mentions: tuple[str, ...] = ()
+    below: bool = False
+    inside: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The paths of those names."""
+        return tuple(f"{path}/{name}" for path in self.paths if path for name in self.inside)
 
 
 def named_paths(call: ToolCall) -> tuple[str, ...]:
@@ -42,7 +55,7 @@ def named_paths(call: ToolCall) -> tuple[str, ...]:
     """
     found = dict.fromkeys([call.cwd, call.taskdir])
     for each in _named(call, (call.taskdir,)):
-        found.update(dict.fromkeys(path for path in (*each.paths, *each.mentions) if path is not None))
+        found.update(dict.fromkeys(path for path in (*each.paths, *each.mentions, *each.entries) if path is not None))
     return tuple(found)
 
 
@@ -63,7 +76,16 @@ def parts_of(call: ToolCall, resolved: Resolved) -> tuple[Part, ...]:
     for named in _named(call, roots):
         part = replace(named.part, places=real)
         for path in named.paths or (("",) if not part.only_deny or part.words else ()):
-            parts[_judged(part, path, resolved)] = None
+            judged = _judged(part, path, resolved)
+            # Which words of a command are its directories is not known: it may name none, and mean the one it is in.
+            searched = (judged.path, real.cwd) if part.words is not None else (judged.path,)
+            if named.below and any(_is_above(each, real.taskdir) for each in searched):
+                judged = replace(judged, doubts=(*judged.doubts, BELOW))
+            parts[judged] = None
+        for path in named.entries:
+            if (leads_to := _clean(resolved.get(path))) != _entry_of(path, resolved):  # a link is in the way
+                parts[_judged(part, path, resolved)] = None
+                parts[replace(part, what=f"{part.what} [{path}]", path=leads_to, only_deny=True)] = None
         for path in (*named.paths, *named.mentions):
             if path is not None:
                 denied = replace(part, what=f"{part.what} [{path}]", only_deny=True)
@@ -86,6 +108,16 @@ def _judged(part: Part, path: str | None, resolved: Resolved) -> Part:
     return replace(part, what=f"{what} (not resolved)", doubts=doubts)
 
 
+def _is_above(path: str | None, below: str | None) -> bool:
+    return path is not None and below is not None and below.startswith(path.rstrip("/") + "/")
+
+
+def _entry_of(path: str, resolved: Resolved) -> str | None:
+    directory, _, name = path.rpartition("/")
+    leads_to = _clean(resolved.get(directory))
+    return None if leads_to is None else plainly(f"{leads_to}/{name}")
+
+
 def _clean(path: str | None) -> str | None:
     return plainly(path) if path and path.startswith("/") else None
 
@@ -97,7 +129,8 @@ def _named(call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
     files = files_of(call.tool, call.input, call.cwd)
     doubts = (*files.doubts, A_QUESTION) if call.tool in FOR_A_PERSON else files.doubts
     mentions = _mentions(texts_in(call.input), call, roots)
-    yield _Named(Part(call.tool, call.tool, _ANYWHERE, doubts=doubts), files.paths, mentions)
+    part = Part(call.tool, call.tool, _ANYWHERE, doubts=doubts)
+    yield _Named(part, files.paths, mentions, below=call.tool in SEARCHES_BELOW)
 
 
 def _of_shell(call: ToolCall, roots: tuple[str, ...]) -> Iterator[_Named]:
@@ -130,10 +163,12 @@ def _of_command(command: Command, call: ToolCall, roots: tuple[str, ...]) -> Ite
         named.insert(0, first.text)
     ends = [path for each in arguments[-1:] if each.known for path in _arguments(each.text)]
     mentions = _mentions((each.text for each in command.words), call, roots)
+    below = searches_below(command)
     if named or not ends:
-        yield _Named(part, _absolute(named, call), mentions)
+        yield _Named(part, _absolute(named, call), mentions, below)
     if ends:
-        yield _Named(replace(part, last=True), _absolute(ends, call), () if named else mentions)
+        inside = tuple(dict.fromkeys(basename(each) for each in named)) if writes_into(command) else ()
+        yield _Named(replace(part, last=True), _absolute(ends, call), () if named else mentions, below, inside)
     for each in dict.fromkeys(plain for one in (command, *hidden_in(command)) for plain in (one, _by_name(one))):
         if each.words and each.words != command.words:
             yield _Named(Part(f"{each} in {command}", SHELL, _ANYWHERE, each.words, only_deny=True))
@@ -168,10 +203,11 @@ def _of_redirect(redirect: Redirect, command: Command, call: ToolCall, roots: tu
 
 
 def _arguments(text: str) -> list[str]:
-    """What of an argument may be a path: all of it, if it is no option, and what stands behind an = in it."""
+    """What of an argument may be a path: all of it, if it is no option; and what stands behind an = or a first @."""
     found = [] if text.startswith("-") and text != "-" else [text]
     _, _, value = text.partition("=")
-    return [each for each in (*found, value) if each and each != NOWHERE]
+    listed = text[1:] if text.startswith("@") else ""
+    return [each for each in (*found, value, listed) if each and each != NOWHERE]
 
 
 def _stays(command: Command, cwd: str) -> bool:

@@ -10,6 +10,9 @@ from optio_host.job_state import path_from_hex
 LIMIT = 200
 """Paths that are resolved for one decision; what is behind them counts as not resolved, which is never allowed."""
 
+LIMIT_BYTES = 64 * 1024
+"""Likewise of the script that asks for them: Linux takes 128 KiB as one argument."""
+
 
 async def resolved(host: RunsCommands, paths: Sequence[str]) -> dict[str, str | None]:
     """By each path, where it leads; None when that cannot be said. Its last segments need not exist.
@@ -20,15 +23,20 @@ async def resolved(host: RunsCommands, paths: Sequence[str]) -> dict[str, str | 
 
     Raises HostError when the host does not say.
     """
-    sendable = [each for each in paths if each.startswith("/") and _is_sendable(each)][:LIMIT]
-    if not sendable:
+    sent: list[str] = []
+    script = ""
+    for path in [each for each in paths if each.startswith("/") and _is_sendable(each)][:LIMIT]:
+        line = arguments("resolve", path)
+        if len((script + line).encode()) <= LIMIT_BYTES:
+            sent.append(path)
+            script += line
+    if not sent:
         return {}
-    script = farside("act", "resolve") + "".join(arguments("resolve", each) for each in sendable)
-    answers = await ask(host, script, what="resolving the paths of a tool call", rundir="")
+    answers = await ask(host, farside("act", "resolve") + script, what="resolving the paths of a tool call", rundir="")
     found = [path_from_hex(value) if value else None for key, value in answers if key == "path"]
-    if len(found) != len(sendable):
-        raise HostError(f"{len(sendable)} paths of a tool call were to be resolved, and the host told of {len(found)}")
-    return dict(zip(sendable, found, strict=True))
+    if len(found) != len(sent):
+        raise HostError(f"{len(sent)} paths of a tool call were to be resolved, and the host told of {len(found)}")
+    return dict(zip(sent, found, strict=True))
 
 
 def _is_sendable(path: str) -> bool:

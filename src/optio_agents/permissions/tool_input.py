@@ -28,11 +28,14 @@ _PATH_OF = {
     "Grep": "path",
     "LS": "path",
 }
-_MAY_BE_LEFT_OUT = frozenset({"Glob", "Grep", "LS"})  # then it is the working directory
 _OTHERS = ("file_path", "notebook_path", "path", "filePath", "directory", "cwd")
 
+SEARCHES_BELOW = frozenset({"Glob", "Grep", "LS"})
+"""Tools that are about everything below a directory."""
+
 _GLOB = re.compile(r"[*?\[{]")
-_LEAVES = re.compile(r"\.\.|\\|[{,(|]\s*[/~]")
+# ".." and an absolute path may come of alternatives, too: {a,}/etc/*, {.,}./*, ?(x)/etc/*.
+_LEAVES = re.compile(r"\.\.|\\|[{,(|]\s*[/~]|[{,(|]\s*[},|)]|[?*]\(|\.\s*[,}|)]|\.[{(](?:[^})]*[,|])?\s*\.")
 
 DEEPEST = 20
 """Levels of an input that are looked into."""
@@ -70,9 +73,9 @@ def files_of(tool: str, tool_input: Mapping[str, object], cwd: str) -> FilesOf:
     keys = (_PATH_OF[tool],) if tool in _PATH_OF else _OTHERS
     given = [tool_input[key] for key in keys if tool_input.get(key) is not None]
     if tool in _PATH_OF and not given:
-        if tool not in _MAY_BE_LEFT_OUT:
+        if tool not in SEARCHES_BELOW:
             return FilesOf((), ("it names no file",))
-        given = [cwd]
+        given = [cwd]  # which may be left out
     paths = [absolute(each, cwd) if isinstance(each, str) else None for each in given]
     doubts = tuple(
         f"{each!r} is no path that can be resolved" for each, path in zip(given, paths, strict=True) if not path

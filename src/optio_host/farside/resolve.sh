@@ -19,6 +19,13 @@ resolve() {
                 continue
                 ;;
         esac
+        # That is another place for each process that asks.
+        case $_at/$_part in
+            /proc/self | /proc/thread-self)
+                answer path
+                return
+                ;;
+        esac
         # What stands in a directory that cannot be searched may be a link.
         if [ -d "$_at/" ] && ! [ -x "$_at/" ]; then
             answer path
