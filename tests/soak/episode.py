@@ -180,7 +180,7 @@ class Episode:
                 await self._for_a_while(action.amount, relay.restore)
             case "reset after":
                 relay.reset_after(int(action.amount))
-            case "refuse":
+            case "refuse" | "outage":
                 await relay.refuse()
                 await relay.drop()
                 await self._for_a_while(action.amount, relay.restore)

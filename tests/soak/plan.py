@@ -111,6 +111,7 @@ LINK: dict[str, tuple[int, float, float]] = {
     "refuse": (2, 0.5, 5),
     "slow": (2, 1, 5),
     "kill sshd": (2, 0, 0),
+    "outage": (1, 32, 40),  # longer than a connection that broke is waited for
 }
 DISKS: dict[str, tuple[int, float, float]] = {"fill here": (1, 0.3, 4), "fill far": (1, 0.3, 4)}
 OF_SESSIONS: dict[str, tuple[int, float, float]] = {
