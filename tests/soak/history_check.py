@@ -148,8 +148,12 @@ def _end(evidence: Evidence) -> Iterator[str]:
 
 
 def _lines(evidence: Evidence) -> Iterator[str]:
-    wanted = [numbered.said(each) for each in evidence.log.split(b"\n")[:-1]]
+    *lines, cut_off = evidence.log.split(b"\n")
+    wanted = [numbered.said(each) for each in lines]
     found = [(each["seq"], *_said_by(each)) for each in evidence.events if each["source"] == "log"]
+    if cut_off and len(found) > len(wanted):
+        # A program that is killed on a full disk leaves half a line, which is read as one at the end.
+        wanted.append(numbered.said(cut_off))
     for number, (seq, kind, text) in enumerate(found):
         if number >= len(wanted):
             yield f"event {seq} says {text[:60]!r}, and the log has no line {number + 1}"

@@ -230,6 +230,15 @@ def test_what_was_not_read_before_a_cancel_is_not_lost() -> None:
     assert broken(cancelled) == []
 
 
+def test_half_a_line_of_a_program_that_was_killed_is_read_as_one_and_not_as_another() -> None:
+    whole = [*LINES[:5], LINES[5][:-3]]
+    for said, holds in ((whole[5], True), (LINES[5], False)):
+        logged = [event_of(each) for each in (*LINES[:5], said)]
+        events = numbered_events([*logged, event("session.ended", outcome="cancelled")])
+        killed = Evidence("a", SEED, "ended", "cancelled", events, b"\n".join(whole), LINES[:5], may_be_cancelled=True)
+        assert (broken(killed) == []) is holds
+
+
 def test_a_plan_is_the_same_for_the_same_seed_and_can_be_written_down_and_shortened() -> None:
     plan = next(plan for plan in map(plan_of, range(1000)) if len(plan.members) == 3)
     assert plan == plan_of(plan.seed) == Plan.from_json(plan.to_json())
