@@ -336,6 +336,11 @@ def event_from(kind: str, data: Mapping[str, object]) -> SessionEvent:
         return _other(kind, data)
 
 
+def field_names() -> frozenset[str]:
+    """What stands at the top of the `data` of the events that this version knows."""
+    return frozenset(ORIGIN_FIELDS).union(*_FIELDS.values())
+
+
 def _other(kind: str, data: Mapping[str, object]) -> Other:
     return Other(kind, {name: value for name, value in data.items() if name not in ORIGIN_FIELDS})
 

@@ -44,6 +44,11 @@ async def follow_pages(store: Store, session: str, after: int = 0) -> AsyncGener
                 yield unread
             if isinstance(records[-1].event, SessionEnded):
                 return
+        elif at >= page.last_seq:
+            # The end of a damaged or an imported session may have no event, or one that cannot be read.
+            snapshot = await store.snapshot(session)
+            if snapshot.record.state == "ended" and at >= snapshot.last_seq:
+                return
         if at >= page.last_seq:
             change = await store.news(session, change)
 

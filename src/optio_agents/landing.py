@@ -48,25 +48,24 @@ class Landing:
 
     Parameters:
         directory: may be a symbolic link, and need not exist; it is created (0700) when the first deliverable comes.
-        ours: what landed here before, as `ours` said it then: name to path. A path elsewhere than where the name would
-            land is forgotten.
+        ours: what landed here before, by name. What lies elsewhere than where the name would land is forgotten.
         session: id of the session, of which one driver lands files at a time: what a driver that was killed had not
             finished is removed when the next one lands something there. "": nothing is.
     """
 
-    def __init__(self, directory: str | Path, *, ours: Mapping[str, str] | None = None, session: str = "") -> None:
+    def __init__(self, directory: str | Path, *, ours: Mapping[str, Landed] | None = None, session: str = "") -> None:
         self.directory = os.path.abspath(directory)
         # Of one length, whatever the id is, so that it fits into every name.
         self._writer = hashlib.sha256(session.encode()).hexdigest()[:12] if session else ""
         self._ours = {
-            name: path
-            for name, path in (ours or {}).items()
-            if os.path.dirname(path) == os.path.dirname(os.path.join(self.directory, name))
+            name: landed
+            for name, landed in (ours or {}).items()
+            if os.path.dirname(landed.path) == os.path.dirname(os.path.join(self.directory, name))
         }
 
     @property
-    def ours(self) -> dict[str, str]:
-        """The files that a new delivery of the same name replaces: name to absolute path."""
+    def ours(self) -> dict[str, Landed]:
+        """The files that a new delivery of the same name replaces, as long as they are as they landed."""
         return dict(self._ours)
 
     async def prepare(self) -> None:
@@ -76,8 +75,8 @@ class Landing:
     async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> Landed:
         """Store a deliverable.
 
-        If it landed before, its file is replaced. A file that did not land here is not: the new one gets a number
-        (`report-2.md`), unless the very same bytes are there already.
+        If it landed before, its file is replaced. A file that did not land here, or was changed since, is not: the new
+        one gets a number (`report-2.md`), unless the very same bytes are there already.
 
         Parameters:
             name: relative path with "/", as the agent gave it.
@@ -126,31 +125,30 @@ class Landing:
         """The path under which the finished part stands now."""
         directory = os.path.dirname(os.path.join(self.directory, name))
         before = self._ours.get(name)
-        if before is not None and self._is_file(segments[:-1], os.path.basename(before)):
-            part.replace(os.path.basename(before))
-            return before
+        if before is not None and self._holds(segments[:-1], os.path.basename(before.path), before.size, before.sha256):
+            part.replace(os.path.basename(before.path))
+            self._ours[name] = Landed(name, before.path, part.size, part.sha256)
+            return before.path
         for candidate in _numbered(segments[-1]):
             path = os.path.join(directory, candidate)
             if part.take_free_name(candidate):
-                self._ours[name] = path
+                self._ours[name] = Landed(name, path, part.size, part.sha256)
                 return path
             # A driver that died between landing and noting it down delivers the same once more.
-            if self._is_file(segments[:-1], candidate, part):
+            if self._holds(segments[:-1], candidate, part.size, part.sha256):
                 return path
         raise AssertionError("the numbers do not end")
 
-    def _is_file(self, parents: list[str], name: str, same_as: PartFile | None = None) -> bool:
-        """Whether a regular file stands there, reached through no symbolic link; and one with the same bytes."""
+    def _holds(self, parents: list[str], name: str, size: int, sha256: str) -> bool:
+        """Whether a regular file with these bytes stands there, reached through no symbolic link."""
         parent = self._open_parent([*parents, name])
         try:
             seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(seen.st_mode) or same_as is None:
-                return stat.S_ISREG(seen.st_mode)
-            if seen.st_size != same_as.size:
+            if not stat.S_ISREG(seen.st_mode) or seen.st_size != size:
                 return False
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
             with open(descriptor, "rb", buffering=0) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() == same_as.sha256
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
         except OSError:
             return False
         finally:

@@ -42,6 +42,10 @@ class Notifier:
         self._command = command
         self._session = session
         self._here = LocalHost("/", clock=clock)
+        try:
+            self._cwd = os.getcwd()  # once: it may be removed while the session lasts
+        except FileNotFoundError:
+            self._cwd = "/"
         self._waiting: deque[tuple[Occasion, str]] = deque(maxlen=KEPT)
         self._queued = anyio.Event()
 
@@ -68,8 +72,9 @@ class Notifier:
         # That the command fails is logged and changes nothing else. A variable cannot hold a NUL.
         shown = text[:TEXT_LIMIT].replace("\0", "\ufffd")
         environment = {"OPTIO_SESSION": self._session, "OPTIO_EVENT": occasion, "OPTIO_TEXT": shown}
+        cwd = self._cwd if await anyio.Path(self._cwd).is_dir() else "/"
         try:
-            done = await self._here.run_command(self._command, cwd=os.getcwd(), env=environment, timeout=LIMIT)
+            done = await self._here.run_command(self._command, cwd=cwd, env=environment, timeout=LIMIT)
         except (HostError, OSError) as error:
             _log.warning("the notification command of session %s failed: %r", self._session, error)
             return

@@ -5,15 +5,17 @@ changed files are gathered in a directory of their own on the host, which is the
 """
 
 import filecmp
+import hashlib
 import os
 import posixpath
 import secrets
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from shlex import quote
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,6 +34,9 @@ TIMEOUT = 300.0
 
 NOTE = "uploaded"
 """The note in the session's directory: what was copied, a path a line; its time is when."""
+
+PULLED = "pulled.json"
+"""A note on this machine, in a directory of the session's id: what was brought where."""
 
 _FIND = r"""
 cd -- {cwd} && [ -e {top} ] || {{ echo 'it is not there' >&2; exit 3; }}
@@ -68,6 +73,7 @@ class Pulled:
         kept: those that were changed here, too, and were left alone.
         left_out: (relative path, why) of what is not copied.
         removed: what was copied to the host and is not there any more; it stays here.
+        brought: SHA-256 of each file that is new or was replaced, by relative path.
     """
 
     new: tuple[str, ...] = ()
@@ -76,6 +82,7 @@ class Pulled:
     kept: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
+    brought: Mapping[str, str] = field(default_factory=dict)
 
 
 def has_own_directory(record: SessionRecord) -> bool:
@@ -101,12 +108,13 @@ async def pull(
     into: str,
     *,
     may_replace: bool,
+    brought: Mapping[str, str] = MappingProxyType({}),
     progress_cb: ProgressCallback | None = None,
 ) -> Pulled:
     """Bring back files of a session's directory.
 
-    A file that is here is replaced only when it was not changed since the session began, or `may_replace`. No symbolic
-    link here is followed below `into`.
+    A file that is here is replaced only when it was not changed or put there since the session began, or is as an
+    earlier pull has left it, or `may_replace`. No symbolic link here is followed below `into`.
 
     Parameters:
         host: where the session runs.
@@ -115,6 +123,7 @@ async def pull(
             copied there, or everything when nothing was.
         into: absolute path of a directory here; made if need be.
         may_replace: replace also what was changed here.
+        brought: what earlier pulls have put into this directory: SHA-256 by relative path.
         progress_cb: told the percents.
 
     Raises HostError, and TransferFailed when something cannot be read or written.
@@ -126,9 +135,8 @@ async def pull(
             copy = await host.get_tree(stage, landing, progress_cb=progress_cb)
             # What was last changed here when the session began is what the host was given, or older.
             since = None if may_replace else record.created
-            landed = await anyio.to_thread.run_sync(_land, landing, into, since)
-    left_out = (*copy.left_out, *landed.left_out)
-    return Pulled(landed.new, landed.replaced, landed.unchanged, landed.kept, left_out, removed)
+            landed = await anyio.to_thread.run_sync(_land, landing, into, since, brought)
+    return replace(landed, left_out=(*copy.left_out, *landed.left_out), removed=removed)
 
 
 @asynccontextmanager
@@ -163,8 +171,9 @@ async def _run(host: RunsCommands, script: str, where: str) -> str:
     return done.stdout
 
 
-def _land(landing: str, into: str, since: float | None) -> Pulled:
+def _land(landing: str, into: str, since: float | None, before: Mapping[str, str]) -> Pulled:
     """Move what came to its places. Blocking."""
+    brought = dict[str, str]()
     new, replaced, kept = list[str](), list[str](), list[str]()
     left_out, unchanged = list[tuple[str, str]](), 0
     root = os.open(into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -185,16 +194,31 @@ def _land(landing: str, into: str, since: float | None) -> Pulled:
                         left_out.append((shown, "is a directory here"))
                     elif here is not None and _is_same(came, os.path.join(into, shown), here):
                         unchanged += 1
-                    elif here is not None and since is not None and here.st_mtime >= since:
+                    elif (
+                        here is not None
+                        and since is not None
+                        # A file that was moved or unpacked here since then may have an old time of its own.
+                        and max(here.st_mtime, here.st_ctime) >= since
+                        and (shown not in before or _sha256(os.path.join(into, shown)) != before[shown])
+                    ):
                         kept.append(shown)
                     else:
+                        brought[shown] = _sha256(came)
                         os.rename(came, name, dst_dir_fd=parent)
                         (new if here is None else replaced).append(shown)
                 finally:
                     os.close(parent)
     finally:
         os.close(root)
-    return Pulled(tuple(new), tuple(replaced), unchanged, tuple(kept), tuple(left_out))
+    return Pulled(tuple(new), tuple(replaced), unchanged, tuple(kept), tuple(left_out), brought=brought)
+
+
+def _sha256(path: str) -> str:
+    """Of a file, or of where a symbolic link leads."""
+    if os.path.islink(path):
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stat(name: str, parent: int) -> os.stat_result | None:

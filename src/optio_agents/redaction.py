@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from pydantic import JsonValue
 
@@ -18,8 +18,9 @@ SHORTEST = 6
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR)", re.IGNORECASE)
 
 _TOKEN = re.compile(
-    r"""\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
-        |AKIA[0-9A-Z]{16}|xox[abposr]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35})\b""",
+    # Behind an underscore too, and behind the escape of a newline in JSON, whose letter belongs to no word.
+    r"""(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt]))(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
+        |AKIA[0-9A-Z]{16}(?![0-9A-Za-z])|xox[abposr]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35})""",
     re.VERBOSE,
 )
 """Keys that their issuers have made recognisable: OpenAI and Anthropic, GitHub, GitLab, AWS, Slack, Google."""
@@ -55,8 +56,15 @@ class Redactor:
         return _TOKEN.sub(REPLACEMENT, text)
 
 
+def free_key(key: str, taken: Container[str]) -> str:
+    """The key, or one like it: two that held secrets may be the same without them."""
+    while key in taken:
+        key += "*"
+    return key
+
+
 def redacted_json(redact: Callable[[str], str], value: object) -> JsonValue:
-    """A JSON value with every text in it redacted. TypeError for what JSON does not have."""
+    """A JSON value with every text in it redacted, keys too. TypeError for what JSON does not have."""
     match value:
         case str():
             return redact(value)
@@ -65,6 +73,9 @@ def redacted_json(redact: Callable[[str], str], value: object) -> JsonValue:
         case list() | tuple():
             return [redacted_json(redact, each) for each in value]
         case dict():
-            return {str(name): redacted_json(redact, each) for name, each in value.items()}
+            found: dict[str, JsonValue] = {}
+            for name, each in value.items():
+                found[free_key(redact(str(name)), found)] = redacted_json(redact, each)
+            return found
         case _:
             raise TypeError(f"{value!r}: an event holds only what JSON has")

@@ -56,7 +56,7 @@ from .journal import (
     new_id,
 )
 from .journal_writer import JournalWriter, Said
-from .landing import Landing
+from .landing import Landed, Landing
 from .notify import Notifier
 from .patience import until_reached
 from .patient_store import PatientStore
@@ -135,7 +135,9 @@ class Session:
             record.taskdir,
             Landing(
                 record.deliverables_dir,
-                ours={each.name: each.path for each in snapshot.deliverables},
+                ours={
+                    each.name: Landed(each.name, each.path, each.size, each.sha256) for each in snapshot.deliverables
+                },
                 session=record.id,
             ),
             self._conversation or replies,

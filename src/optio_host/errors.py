@@ -4,6 +4,8 @@ Built-in exceptions are used where they are exact: `FileNotFoundError` for a fil
 argument that can never be right.
 """
 
+import errno
+
 
 class HostError(Exception):
     """Something on a host, or on the way to it, did not work. The base of every error of this package."""
@@ -76,6 +78,10 @@ class ProcessesSurvived(HostError):
     def __init__(self, what: str, pids: tuple[int, ...]) -> None:
         self.pids = pids
         super().__init__(f"{what}: still running after KILL: pid {', '.join(map(str, pids))}")
+
+
+TEMPORARY = frozenset({errno.EAGAIN, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+"""Numbers of errors of this machine that may be gone when the same is tried again."""
 
 
 class ConnectFailed(HostError):

@@ -49,7 +49,8 @@ def restore(workdir: str, archive: str) -> Generator[int, None, None]:
             os.close(root)
         _exchange(workdir, new, old, keep={archive, os.path.basename(staging)})
         remove_tree(old)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    # tarfile raises ValueError for numbers that are none, and RecursionError for headers of headers.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
         raise TransferFailed(f"{workdir}: the archive is broken or cut off ({error}); nothing was changed") from error
     except OSError as error:
         raise TransferFailed(f"{workdir}: cannot be restored: {error.strerror}; nothing was changed") from error

@@ -27,6 +27,10 @@ async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def land(run: Run, landing: Landing, name: str, content: bytes = b"content") -> Landed:
     landed: list[Landed] = []
 
@@ -47,14 +51,14 @@ def test_a_deliverable_lands_below_the_directory(run: Run, tmp_path: Path) -> No
     landing = Landing(tmp_path / "out")
     landed = land(run, landing, "sub/report.md")
     path = tmp_path / "out" / "sub" / "report.md"
-    assert landed == Landed("sub/report.md", str(path), 7, hashlib.sha256(b"content").hexdigest())
+    assert landed == Landed("sub/report.md", str(path), 7, sha256_of(b"content"))
     assert path.read_bytes() == b"content"
     assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, tmp_path / "out")] == [
         0o600,
         0o700,
         0o700,
     ]
-    assert landing.ours == {"sub/report.md": str(path)}
+    assert landing.ours == {"sub/report.md": landed}
 
 
 def test_a_relative_directory_is_below_the_current_one(
@@ -125,6 +129,18 @@ def test_delivered_again_it_replaces_what_was_delivered(run: Run, tmp_path: Path
     assert files(tmp_path) == ["report.md"]
 
 
+@pytest.mark.parametrize("theirs", [b"the person's own", b"firsT"])
+def test_what_a_person_has_put_in_its_place_is_not_replaced(run: Run, tmp_path: Path, theirs: bytes) -> None:
+    landing = Landing(tmp_path)
+    land(run, landing, "report.md", b"first")
+    (tmp_path / "report.md").rename(tmp_path / "kept.md")
+    (tmp_path / "report.md").write_bytes(theirs)
+    for again in (landing, Landing(tmp_path, ours=landing.ours)):
+        assert land(run, again, "report.md", b"second").path == str(tmp_path / "report-2.md")
+    assert (tmp_path / "report.md").read_bytes() == theirs
+    assert files(tmp_path) == ["kept.md", "report-2.md", "report.md"]
+
+
 def test_what_is_ours_outlives_the_driver(run: Run, tmp_path: Path) -> None:
     (tmp_path / "report.md").write_bytes(b"the person's")
     first = Landing(tmp_path)
@@ -176,7 +192,7 @@ def test_a_note_that_points_elsewhere_is_forgotten(run: Run, tmp_path: Path) -> 
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / "out" / "mine").write_bytes(b"precious")
     for path in (str(tmp_path / "precious"), f"{tmp_path}/out/../precious", "precious", f"{tmp_path}/out/mine"):
-        landing = Landing(tmp_path / "out", ours={"sub/a": path})
+        landing = Landing(tmp_path / "out", ours={"sub/a": Landed("sub/a", path, 8, sha256_of(b"precious"))})
         assert landing.ours == {}
         assert land(run, landing, "sub/a").path == str(tmp_path / "out" / "sub" / "a")
     assert (tmp_path / "precious").read_bytes() == (tmp_path / "out" / "mine").read_bytes() == b"precious"

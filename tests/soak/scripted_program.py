@@ -118,6 +118,7 @@ def talk(program: Program) -> None:
     with open(f"{program.settings['notes']}/played", "a", encoding="ascii") as played:
         sys.stdin = Ears(f"{program.settings['notes']}/told")  # type: ignore[assignment]
         dialogue = Dialogue(played, "00000000-0000-4000-8000-000000000000")
+        sys.stdout = Mouth()  # type: ignore[assignment]
         # Ids of questions are told apart across sessions by their users, as those of Claude Code can be.
         dialogue._requests = 10**6 * (10**8 + program.seed)
         try:
@@ -160,6 +161,17 @@ class Ears:
         line = sys.__stdin__.buffer.readline()  # type: ignore[union-attr]
         os.write(self._copy, line)
         return line.decode()
+
+
+class Mouth:
+    """stdout, which waits for room on the disk."""
+
+    def write(self, text: str) -> int:
+        write(1, text.encode())
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def until(so: Callable[[], bool]) -> None:

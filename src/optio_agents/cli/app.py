@@ -71,6 +71,7 @@ class LazyGroup(click.Group):
 
     def __call__(self, *words: Any, **settings: Any) -> Any:
         """Be the command `optio`. What cannot be printed, as on a full disk, is said in one line, if that can be."""
+        _open_streams()
         try:
             return super().__call__(*words, **settings)
         except OSError as error:  # any other was turned into a message before
@@ -97,6 +98,17 @@ class LazyGroup(click.Group):
             except BrokenPipeError:
                 # Python writes what is buffered once more when it exits; that must not fail again.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_streams() -> None:
+    """Let stdin, stdout and stderr be there: whoever starts us may have closed them, as `>&-` does."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - as long as the process
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,6 +7,13 @@ import click
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+LONGEST = 1e9
+"""Seconds; some thirty years."""
+
+LARGEST = 10**18
+"""Bytes."""
+
+
 class Duration(click.ParamType[float]):
     """A length of time: a number with s, m, h or d, or a plain number of seconds.
 
@@ -27,6 +34,8 @@ class Duration(click.ParamType[float]):
         if not found:
             self.fail(f"{value!r} is no length of time; write 90, 90s, 15m, 2h or 1d", param, ctx)
         seconds = float(found[1]) * _UNITS[found[2]]
+        if seconds > LONGEST:
+            self.fail(f"{str(value)[:40]} is too long: at most {LONGEST / 86400:.0f}d", param, ctx)
         if seconds < self._least:
             self.fail(f"{value} is too short: {self._because}", param, ctx)
         return seconds
@@ -40,9 +49,10 @@ class Size(click.ParamType[int]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGT]?)B?", str(value))
-        count = round(float(found[1]) * 1000.0 ** " kMGT".index(found[2] or " ")) if found else 0
-        if count < 1:
-            self.fail(f"{value!r} is no size; write 500M or 2G", param, ctx)
+        number = min(float(found[1]), 2.0 * LARGEST) if found else 0.0
+        count = round(number * 1000.0 ** " kMGT".index(found[2] or " ")) if found else 0
+        if not 1 <= count <= LARGEST:
+            self.fail(f"{str(value)[:40]!r} is no size; write 500M or 2G", param, ctx)
         return count
 
 
@@ -104,4 +114,14 @@ unused_store_option = click.option(
     help="Taken as everywhere; the list of runs is kept without a journal.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one value a line.")
-session_argument = click.argument("session", metavar="ID")
+
+
+def _text(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter("it is not UTF-8", ctx, param) from error
+    return value
+
+
+session_argument = click.argument("session", metavar="ID", callback=_text)

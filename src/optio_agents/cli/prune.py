@@ -16,6 +16,7 @@ from optio_host.open import open_host
 
 from ..driver_identity import is_proved_dead
 from ..journal import SessionRecord, State, Store
+from ..pull import PULLED
 from .brief import print_json
 from .carry_out import carry_out
 from .driving import driver_directory
@@ -137,6 +138,10 @@ async def _is_ours(host: "AnyHost", record: SessionRecord) -> bool:
 
 def _remove_driver_log(record: SessionRecord) -> None:
     directory = driver_directory(record)
+    if not directory:
+        return
+    for name in ("driver.log", PULLED):
+        with suppress(FileNotFoundError):
+            os.remove(os.path.join(directory, name))
     with suppress(FileNotFoundError):
-        os.remove(os.path.join(directory, "driver.log"))
         os.rmdir(directory)

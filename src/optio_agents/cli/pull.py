@@ -1,13 +1,19 @@
 """`optio pull`: bring back what a program has changed in its directory."""
 
+import json
 import os
 import posixpath
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from optio_host.paths import state_dir
+
 from ..journal import SessionRecord, Store
-from ..pull import Pulled, changed_files, has_own_directory, pull
+from ..pull import PULLED, Pulled, changed_files, has_own_directory, pull
 from .brief import print_json
 from .carry_out import carry_out
 from .copying import shown_progress
@@ -63,15 +69,24 @@ def command(
     async def bring(store: Store) -> tuple[SessionRecord, str, Pulled, tuple[str, ...]]:
         record = (await store.snapshot(await store.resolve(session))).record
         if path is None and not has_own_directory(record):
-            raise click.UsageError(f"session {record.id} runs in {record.cwd}, which is not its own; name a PATH in it")
+            raise click.UsageError(
+                f"session {record.id} runs in {visible(record.cwd)}, which is not its own; name a PATH in it"
+            )
         target = here or os.path.join(os.getcwd(), f"optio-{record.id}-work")
         async with host_of(record) as host:
             if dry_run:
                 return record, target, Pulled(), await changed_files(host, record, path)
             with shown_progress(f"copying from {visible(record.host)}") as progress:
                 came = await pull(
-                    host, record, path, target, may_replace=overwrite or into is None, progress_cb=progress
+                    host,
+                    record,
+                    path,
+                    target,
+                    may_replace=overwrite or into is None,
+                    brought=_brought_before(record, target),
+                    progress_cb=progress,
                 )
+            _note_brought(record, target, came.brought)
             return record, target, came, ()
 
     record, target, came, would = carry_out(bring, store_url)
@@ -81,6 +96,33 @@ def command(
         _print(record, target, came, would, dry_run)
     if came.kept or came.left_out:
         raise SystemExit(1)
+
+
+def _note_of(record: SessionRecord) -> str:
+    # Not in `taskdir`: of an imported session it is whatever its author wanted.
+    return os.path.join(state_dir(), record.id, PULLED) if re.fullmatch(r"[A-Za-z0-9_-]+", record.id) else ""
+
+
+def _brought_before(record: SessionRecord, target: str) -> dict[str, str]:
+    """What earlier pulls have put there, as far as that is known: SHA-256 by relative path."""
+    try:
+        with open(_note_of(record), encoding="ascii") as file:
+            found = json.load(file)
+        return {str(name): str(digest) for name, digest in found[target].items()}
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return {}
+
+
+def _note_brought(record: SessionRecord, target: str, brought: Mapping[str, str]) -> None:
+    note = _note_of(record)
+    if not brought or not note:
+        return
+    noted = {**_brought_before(record, target), **brought}
+    # Without it the next pull leaves these files alone, and says so.
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(note), mode=0o700, exist_ok=True)
+        with open(note, "w", encoding="ascii") as file:
+            json.dump({target: noted}, file)
 
 
 def _in_json(record: SessionRecord, target: str, came: Pulled, would: tuple[str, ...]) -> dict[str, object]:

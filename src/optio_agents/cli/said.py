@@ -80,5 +80,8 @@ _FATES = {"released": "let go of it", "died": "died", "expired": "was not heard 
 
 
 def _short(path: str) -> str:
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except FileNotFoundError:  # the directory that we were started in was removed
+        return path
     return path if relative.startswith("..") else os.path.join(".", relative)

@@ -8,6 +8,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from ..errors import StoreError
+
 JsonObject = dict[str, JsonValue]
 """What JSON calls an object."""
 
@@ -344,5 +346,11 @@ def to_text(document: Document) -> str:
 
 
 def from_text(kind: type[D], text: str) -> D:
-    """The document behind `to_text`; pydantic's ValidationError (a ValueError) if it is none."""
-    return kind.model_validate(json.loads(text))
+    """The document behind `to_text`; StoreError if it is none that this version can read."""
+    try:
+        return kind.model_validate(json.loads(text))
+    except ValueError as error:
+        raise StoreError(
+            f"a {kind.__name__} in the journal cannot be read: it is damaged, or from a newer version of this program: "
+            f"{error}"
+        ) from error

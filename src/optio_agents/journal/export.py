@@ -5,8 +5,8 @@ escapes, so they come back as they were, and a secret among them can be found.
 """
 
 import json
-import math
-from collections.abc import AsyncIterator, Callable, Iterable
+import re
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from typing import Any
 
 from pydantic import JsonValue
@@ -14,13 +14,25 @@ from pydantic import JsonValue
 from optio_host.cursor import Cursor
 
 from ..errors import JournalError
+from ..events import field_names
+from ..redaction import free_key
 from .batch import Event, Outbox, Outgoing, Snapshot
 from .contract import Store
 from .documents import Command, Deliverable, Document, JsonObject, Question, SessionRecord, to_json, to_text
 from .lease import LeaseState
 
 FORMAT = 1
+_OWN_WORDS = frozenset(
+    "record generation first_seq last_seq cursors outbox questions deliverables commands file offset check "  # noqa: SIM905
+    "acknowledged entries data stdin stdout log replies".split()
+)
 Redact = Callable[[str], str]
+
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+"""It becomes a part of paths, and is shown at terminals."""
+
+_YEAR_9999 = 253_370_764_800.0
+"""Seconds since the epoch; what is later is no time that can be shown."""
 
 
 async def export_lines(store: Store, session: str, *, redact: Redact | None = None) -> AsyncIterator[str]:
@@ -29,14 +41,16 @@ async def export_lines(store: Store, session: str, *, redact: Redact | None = No
     Parameters:
         store: where it is.
         session: its id.
-        redact: applied to every string, keys of objects too; offsets into what was sent then no longer fit its length.
+        redact: applied to every string but the words of the format itself, and to the keys of what is no document of
+            it; offsets into what was sent then no longer fit its length.
 
     Raises:
         JournalError: events were pruned while this went on; export it again.
     """
     snapshot = await store.snapshot(session)
     yield to_json({"optio": "session", "format": FORMAT, "redacted": redact is not None})
-    yield to_json(_redacted(_snapshot_to_json(snapshot), redact))
+    words = _words_of_the_format()
+    yield to_json(_redacted(_snapshot_to_json(snapshot), redact, words))
     seq = snapshot.first_seq - 1
     while seq < snapshot.last_seq:
         page = await store.events(session, after=seq)
@@ -45,7 +59,8 @@ async def export_lines(store: Store, session: str, *, redact: Redact | None = No
         for event in page.events:
             if event.seq > snapshot.last_seq:
                 break
-            yield to_json(_redacted(_event_to_json(event), redact))
+            line = _event_to_json(event)
+            yield to_json({**line, "data": _redacted_data(event.data, redact)})
         seq = page.events[-1].seq
 
 
@@ -70,22 +85,54 @@ async def import_lines(store: Store, lines: Iterable[str]) -> SessionRecord:
         events = [_event_from_json(each) for each in rest[1:]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise JournalError(f"the exported session is damaged or cut short: {error!r}") from error
-    await store.load(snapshot, events)
+    try:
+        await store.load(snapshot, events)
+    except ValueError as error:
+        raise JournalError(f"the exported session is damaged: {error}") from error
     return snapshot.record
 
 
-def _redacted(value: JsonValue, redact: Redact | None) -> JsonValue:
+def _redacted(value: JsonValue, redact: Redact | None, words: Container[str] = ()) -> JsonValue:
+    """With every string redacted that is not one of these words: a variable such as AUTH_TYPE may hold one of them."""
     if redact is None:
         return value
     match value:
         case str():
-            return redact(value)
+            return value if value in words else redact(value)
         case list():
-            return [_redacted(each, redact) for each in value]
+            return [_redacted(each, redact, words) for each in value]
         case dict():
-            return {redact(key): _redacted(each, redact) for key, each in value.items()}
+            found: dict[str, JsonValue] = {}
+            for key, each in value.items():
+                found[free_key(key if key in words else redact(key), found)] = _redacted(each, redact, words)
+            return found
         case _:
             return value
+
+
+def _redacted_data(data: JsonObject, redact: Redact | None) -> JsonObject:
+    found: JsonObject = {}
+    for key, value in data.items():
+        told = key if redact is None or key in field_names() else redact(key)
+        found[free_key(told, found)] = _redacted(value, redact)
+    return found
+
+
+def _words_of_the_format() -> Container[str]:
+    """What its fields are called, and what may stand in those that take a few words only."""
+    found = set(_OWN_WORDS)
+    schemas: list[object] = [kind.model_json_schema() for kind in (SessionRecord, Question, Deliverable, Command)]
+    while schemas:
+        match schemas.pop():
+            case dict() as schema:
+                found.update(schema.get("properties", ()))
+                found.update(each for each in (*schema.get("enum", ()), schema.get("const")) if isinstance(each, str))
+                schemas += schema.values()
+            case list() as several:
+                schemas += several
+            case _:
+                pass
+    return found
 
 
 def _event_to_json(event: Event) -> JsonObject:
@@ -137,6 +184,10 @@ def _snapshot_from_json(found: dict[str, Any]) -> Snapshot:
     questions = tuple(Question.model_validate(each) for each in found["questions"])
     deliverables = tuple(Deliverable.model_validate(each) for each in found["deliverables"])
     commands = tuple(Command.model_validate(each) for each in found["commands"])
+    if not _ID.fullmatch(record.id):
+        raise ValueError(f"{record.id!r}: an id of a session has letters, digits, '.', '_' and '-' only")
+    for each in (record.created, *(each.asked for each in questions), *(each.time for each in deliverables)):
+        _moment(each)
     ids = [record.id, *(each.id for each in questions), *(each.id for each in commands)]
     for id in (*ids, *(each.event_id for each in deliverables)):
         _text(id)
@@ -173,7 +224,7 @@ def _number(value: object) -> int:
 
 
 def _moment(value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not 0 <= value < _YEAR_9999:
         raise ValueError(f"{value!r} where a time belongs")
     return float(value) + 0.0  # -0.0 is 0.0 to some stores
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from optio_host.clock import SYSTEM_CLOCK, Clock
 from optio_host.paths import state_dir
@@ -52,7 +52,7 @@ async def open_store(url: str | None = None, *, clock: Clock = SYSTEM_CLOCK) -> 
         StoreAway: it cannot be reached.
     """
     if url is None:
-        url = os.environ.get("OPTIO_STORE") or f"sqlite://{quote(str(default_path()))}"
+        url = os.environ.get("OPTIO_STORE") or f"sqlite://{quote(os.fsencode(default_path()))}"
     if url == "memory:":
         from .memory import MemoryStore
 
@@ -76,8 +76,8 @@ def _is_mongo(url: str) -> bool:
 
 
 def _file_named_by(url: str) -> Path:
-    path = unquote(url.removeprefix("sqlite://")).lstrip("/")
-    if not url.startswith("sqlite:///") or not path or set("?#") & set(url):
+    path = os.fsdecode(unquote_to_bytes(url.removeprefix("sqlite://"))).lstrip("/")
+    if not url.startswith("sqlite:///") or not path or set("?#") & set(url) or "\0" in path:
         raise StoreError(
             f"{without_password(url)!r} names no store that this version knows; sqlite:///absolute/path, "
             "mongodb://host/ and memory: do"

@@ -5,7 +5,7 @@ first, then the seed refers to it, and only then the old one is removed: whoever
 blob that nobody refers to. Two who do this at the same time do not lose each other's files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import anyio
 import anyio.to_thread
@@ -105,7 +105,7 @@ async def refresh_seed(
     """
     db, prefix = database_of(ctx, "refresh_seed")
     fresh = await _captured(ctx, host, manifest)
-    await _change(db, prefix, suffix, seed_id, lambda members: {**members, **fresh}, encrypt, decrypt, clock)
+    await _change(db, prefix, suffix, seed_id, lambda members: _refreshed(members, fresh), encrypt, decrypt, clock)
 
 
 async def overwrite_seed_member(
@@ -131,8 +131,25 @@ async def overwrite_seed_member(
     path = "/".join(segments_of(member_path))
     if not path:
         raise ValueError(f"{member_path!r}: names no file")
-    file = SeedFile(content)
-    await _change(db, prefix, suffix, seed_id, lambda members: {**members, path: file}, encrypt, decrypt, clock)
+
+    def exchanged(members: Members) -> Members:
+        before = members.get(path)
+        return {**members, path: SeedFile(content, before is not None and before.executable)}
+
+    await _change(db, prefix, suffix, seed_id, exchanged, encrypt, decrypt, clock)
+
+
+def _refreshed(members: Members, fresh: Members) -> Members:
+    """What is there now, and of what was there what does not stand in its way: a directory may be a file now."""
+    files = {path for path, file in fresh.items() if file is not None}
+    kept = {path: file for path, file in members.items() if not files & set(_above(path))}
+    return {**kept, **fresh}
+
+
+def _above(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 async def _sealed(members: Members, encrypt: Cipher | None) -> bytes:

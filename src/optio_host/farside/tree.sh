@@ -111,6 +111,7 @@ move_in() {
 
 # exchange: the content of this directory for that of the staging directory.
 exchange() {
+    trap '' TERM HUP INT PIPE # begun, it is carried through: half of it would be the old content, and half the new
     if ! move_all . "$_staging/old"; then
         move_all "$_staging/old" . || refuse stuck
         refuse failed

@@ -38,6 +38,8 @@ async def follow(
                 while (found := reader.look()) is not None:
                     for each in found:
                         yield each
+                    if not found:  # a line without an end must not hold up everybody
+                        await asyncio.sleep(0)
                 if ended:
                     for each in reader.finish():
                         yield each

@@ -40,7 +40,8 @@ class Wake:
         directory, self.name = os.path.split(path)
         # Events name files by the resolved directory where the platform resolves links.
         self.directory = os.path.realpath(directory)
-        self.path = os.path.join(self.directory, self.name)
+        # As it was given: a link on the way may lead elsewhere later, which only the sweep sees.
+        self.path = path
         self.event = asyncio.Event()
         self.seen: _Seen = None
 
@@ -90,6 +91,9 @@ class Watcher:
             task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([task])
+            if self._notices is not None:  # a task that was cancelled before its first step closes nothing
+                self._notices.close()
+                self._notices = None
 
     def _open_notices(self) -> Notices | None:
         if not INOTIFY:
@@ -106,15 +110,10 @@ class Watcher:
         self._wake(names.get(name, ()) if name is not None else _all(names))
 
     async def _run(self) -> None:
-        notices = self._notices
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._sweep)
-                if not INOTIFY:
-                    await self._keep_watching()
-        finally:
-            if notices is not None:
-                notices.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._sweep)
+            if not INOTIFY:
+                await self._keep_watching()
 
     async def _keep_watching(self) -> None:
         watched: dict[str, int] = {}

@@ -108,7 +108,7 @@ def _public_keys(paths: tuple[str, ...]) -> frozenset[bytes]:
         for candidate in (f"{path}.pub", path):
             try:
                 found.add(asyncssh.import_public_key(_content(candidate)).public_data)
-            except (OSError, _Unusable, asyncssh.KeyImportError):
+            except (OSError, ValueError, _Unusable, asyncssh.KeyImportError):
                 continue
             break
     return frozenset(found)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from ..errors import ConnectFailed
+from ..errors import TEMPORARY, ConnectFailed
 from .config_rules import GATHERED, PASSED_OVER, REFUSED, SINGLE, is_harmless
 
 SYSTEM_DIRECTORY = "/etc/ssh"
@@ -105,8 +105,8 @@ class _Reader:
     gathered: dict[str, list[Value]] = field(default_factory=dict)
     unknown_allowed: list[str] = field(default_factory=list)
 
-    def fail(self, place: str, reason: str) -> ConnectFailed:
-        return ConnectFailed(self.host, "ssh configuration", f"{place}: {reason}", final=True)
+    def fail(self, place: str, reason: str, *, final: bool = True) -> ConnectFailed:
+        return ConnectFailed(self.host, "ssh configuration", f"{place}: {reason}", final=final)
 
     def read(self, path: str, *, applies: _Applies, depth: int) -> None:
         outer = applies
@@ -135,7 +135,8 @@ class _Reader:
                 status = os.fstat(file.fileno())
                 text = file.read(_LARGEST_FILE + 1).decode(errors="surrogateescape")
         except OSError as error:
-            raise self.fail(path, f"cannot be read: {error.strerror}") from error
+            final = error.errno not in TEMPORARY
+            raise self.fail(path, f"cannot be read: {error.strerror}", final=final) from error
         if len(text) > _LARGEST_FILE:
             raise self.fail(path, f"larger than {_LARGEST_FILE} bytes")
         if status.st_uid not in (0, os.getuid()) or (stat.S_ISREG(status.st_mode) and status.st_mode & 0o022):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import anyio.to_thread
 import asyncssh
 
-from ..errors import HostKeyRefused
+from ..errors import TEMPORARY, ConnectFailed, HostKeyRefused
 from ..types import AcceptNew, CertificateAuthority, InsecureAcceptAnyKey, KnownHosts, PinnedKey
 from .known_hosts import KnownKey, fingerprint, read_known_keys, remember
 from .target import Target
@@ -163,6 +163,8 @@ async def judge(target: Target) -> HostKeyJudge:
             try:
                 known = await anyio.to_thread.run_sync(read_known_keys, files, target.known_as)
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in TEMPORARY:
+                    raise ConnectFailed(target.label, "host key", f"known_hosts cannot be read now: {error}") from error
                 raise HostKeyRefused(target.label, f"known_hosts cannot be read: {error}") from error
             return HostKeyJudge(target, known)
         case PinnedKey() | CertificateAuthority() | InsecureAcceptAnyKey():

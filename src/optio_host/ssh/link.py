@@ -105,12 +105,24 @@ class Link:
         stdin: bool = True,
         stream_stderr: bool = False,
         short: bool = False,
+        urgent: bool = False,
     ) -> Channel:
-        """As `channel`, for a command that outlives the block it is started in: the caller closes the channel."""
+        """As `channel`, for a command that outlives the block it is started in: the caller closes the channel.
+
+        An urgent one has a session also when all are in use.
+        """
         text = script.encode(errors="surrogateescape") if isinstance(script, str) else script
-        channel = await (self._shell if short else self._pool).open(stream_stderr=stream_stderr)
+        if short:
+            channel = await self._shell.open(stream_stderr=stream_stderr)
+        else:
+            channel = await self._pool.open(stream_stderr=stream_stderr, urgent=urgent)
         try:
             channel.send_script(text, cwd=cwd, env=env or {}, stdin=stdin)
+        except BrokenPipeError as error:
+            await channel.close()
+            raise HostError(
+                f"{self.target}: a session ended before anything was sent to it; may this account run commands there?"
+            ) from error
         except BaseException:
             await channel.close()
             raise
@@ -127,7 +139,7 @@ class Link:
         call = f"end_tree {channel.tag} '{_pauses(grace)}' " + " ".join(f"'{word}'" for word in words)
         said = b""
         with anyio.move_on_after(KILL_SECONDS + grace):
-            killer = await self.start(farside("processes", "end") + call, stdin=False)
+            killer = await self.start(farside("processes", "end") + call, stdin=False, urgent=True)
             try:
                 while chunk := await killer.read():
                     said += chunk

@@ -26,6 +26,9 @@ SESSIONS = 6
 """Sessions on one connection. OpenSSH allows 10 and frees one only after this side has seen its end; at 8 to 10 in
 flight it refuses some at random (measured with 9.2)."""
 
+SPARE = 2
+"""Sessions on one connection beyond those, for what must not wait for a free one: ending what the others run."""
+
 CONNECTIONS = 8
 """Connections at most; further sessions wait for a free one."""
 
@@ -56,9 +59,9 @@ class _Pooled:
         self.used = 0
         self.limit = SESSIONS
 
-    @property
-    def free(self) -> bool:
-        return self.used < self.limit
+    def free(self, urgent: bool) -> bool:
+        # A host that has refused one allows no more than that.
+        return self.used < self.limit + (SPARE if urgent and self.limit == SESSIONS else 0)
 
 
 class Pool:
@@ -127,11 +130,14 @@ class Pool:
             for connection in dropped:
                 tasks.start_soon(connection.wait_closed)
 
-    async def open(self, *, stream_stderr: bool) -> Channel:
-        """A session in which the host waits for a script. The caller closes it. Raises ConnectFailed, HostError."""
+    async def open(self, *, stream_stderr: bool, urgent: bool = False) -> Channel:
+        """A session in which the host waits for a script. The caller closes it. Raises ConnectFailed, HostError.
+
+        An urgent one need not wait until another one has ended.
+        """
         refused = 0
         while True:
-            pooled = await self._any(lambda each: each.free)
+            pooled = await self._any(lambda each: each.free(urgent))
             try:
                 return await self._open_on(pooled, stream_stderr)
             except Exception as error:
@@ -195,6 +201,7 @@ class Pool:
                 if wanted(pooled):
                     return pooled
             self._freed.clear()
+            refused = False
             try:
                 if len(self._pool) < CONNECTIONS:
                     await self._connect_once()
@@ -205,8 +212,10 @@ class Pool:
                         raise
                     await self._clock.sleep(RETRY_SECONDS)
                     continue
-            # There are connections, and no more of them are to be had: wait for one of their sessions to end.
-            await self._freed.wait()
+                refused = not error.final
+            # There are connections, and no more of them are to be had now: wait for one of their sessions to end.
+            with self._clock.move_on_after(RETRY_SECONDS if refused else None):
+                await self._freed.wait()
 
     async def _connect_once(self) -> None:
         """One more connection. Whoever wants one meanwhile waits for the same try, and a caller that gives up does not

@@ -228,6 +228,9 @@ async def fetch_files(
             unsteady[name] = now.get(name)
         elif name not in arrived:
             raise TransferFailed(f"{directory}/{name}: cannot be read{reason}; exclude it")
+    if not unsteady or "padding" in reason or "Read error" in reason or "read error" in reason:
+        # tar makes up with zeros for what it cannot read.
+        raise TransferFailed(f"{directory}: not all of it could be read{reason}; exclude what cannot be")
     return unsteady
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,7 +98,12 @@ def prepare(path: Path, busy_seconds: float) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StoreError(f"{path}: is no regular file, so no journal; name another one")
+        finally:
+            os.close(descriptor)
     except OSError as error:
         reason = f"{path.parent} is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise StoreError(f"{path}: the journal cannot be opened: {reason}") from error
