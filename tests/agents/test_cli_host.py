@@ -206,6 +206,28 @@ def test_a_directory_is_uploaded_and_what_changes_is_pulled(bench: Bench, far: S
 
 
 @pytest.mark.parametrize("host", ["local", "far"])
+def test_what_was_pulled_is_replaced_by_the_next_pull_and_what_was_put_here_since_is_not(
+    bench: Bench, far: Sshd, host: str
+) -> None:
+    tree = make_tree(bench)
+    bench.run("run", "--host", host, "--upload", "tree", "--", "./job.sh")
+    session = bench.run("ls", "--json").record["id"]
+    assert "sub dir/edited" in bench.run("pull", session, "--into", "tree", "--json").record["replaced"]
+    there = (state_of(far) if host == "far" else bench.state) / session / "workdir"
+    (there / "sub dir" / "edited").write_text("later")
+    (there / "same").write_text("not the same")
+    (tree / "same").unlink()
+    (tree / "same").write_text("the person's, unpacked with its old time")
+    os.utime(tree / "same", (1e9, 1e9))
+    again = bench.run("pull", session, "--into", "tree", "--json").record
+    assert (again["replaced"], again["kept"]) == (["sub dir/edited"], ["same"])
+    assert (tree / "sub dir" / "edited").read_text() == "later"
+    (tree / "sub dir" / "edited").write_text("by hand")
+    (there / "sub dir" / "edited").write_text("latest")
+    assert bench.run("pull", session, "--into", "tree", "--json").record["kept"] == ["same", "sub dir/edited"]
+
+
+@pytest.mark.parametrize("host", ["local", "far"])
 def test_a_file_that_was_changed_here_too_is_kept_unless_it_may_be_replaced(bench: Bench, far: Sshd, host: str) -> None:
     tree = make_tree(bench)
     assert bench.run("run", "--host", host, "--upload", "tree", "--", "./job.sh").code == 0

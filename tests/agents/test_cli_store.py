@@ -5,11 +5,12 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from optio_bench import LOG, Bench, wait_for, wait_until_dead
+from optio_bench import LOG, OPTIO, Bench, wait_for, wait_until_dead
 from optio_bench import bench as bench
 
 TOKEN = "ghp_" + "a1B2" * 9
@@ -120,6 +121,39 @@ def test_a_store_that_others_hold_locked_is_one_clear_line_and_nothing_is_starte
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (1, "", 1)
     assert "other processes held the journal" in ran.err
     assert os.listdir(bench.cwd) == []
+
+
+def test_an_ended_session_whose_end_cannot_be_read_keeps_nobody_waiting(bench: Bench) -> None:
+    session = bench.script(LOG + "say DONE").events[0]["session"]
+    lines = bench.run("export", session, "-").out.splitlines()
+    assert '"type":"session.ended"' in lines[-1]
+    lines[-1] = lines[-1].replace('"type":"session.ended"', '"type":"from.the.future"')
+    (bench.cwd / "copy.jsonl").write_text("\n".join(lines))
+    other = ["--store", f"sqlite://{bench.cwd}/other.db"]
+    assert bench.run("import", "copy.jsonl", *other).code == 0
+    for command in (["attach"], ["logs", "--follow"]):
+        assert bench.run(*command, session, *other).code == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_failure(bench: Bench, closed: str) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"{OPTIO} ls {closed}"], cwd=bench.cwd, env=bench.env, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--timeout", "9" * 400, "--", "true"], ["run", "--max-output", "9" * 400, "--", "true"],
+        ["run", "--orphan-timeout", "9" * 400, "--", "true"], ["prune", "--older-than", "9" * 400],
+        ["show", os.fsdecode(b"\xff")],
+    ],
+)  # fmt: skip
+def test_what_is_no_length_no_size_and_no_id_is_wrong_usage(bench: Bench, words: list[str]) -> None:
+    ran = bench.run(*words)
+    assert (ran.code, "Traceback" in ran.err) == (2, False)
 
 
 def test_a_session_goes_through_export_and_import_whole_and_without_secrets(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from optio_agents.errors import JournalError
 from optio_agents.journal import Batch, Driver, NewEvent, Outgoing, Question, SessionRecord, export_lines, import_lines
 from optio_agents.journal.documents import Deliverable
 from optio_agents.journal.memory import MemoryStore
+from optio_agents.redaction import Redactor
 
 Run = Callable[[Callable[[], Awaitable[object]]], None]
 SECRET = "sk-12345"
@@ -50,6 +51,18 @@ def test_a_known_secret_is_nowhere_in_a_redacted_export(run: Run) -> None:
     run(body)
 
 
+def test_variables_that_hold_words_of_the_format_do_not_make_an_export_unreadable(run: Run) -> None:
+    words = ["record", "session", "source", "running", "outbox", "deliverables", "starting"]
+    redact = Redactor.of_environment({f"AUTH_{number}": word for number, word in enumerate(words)})
+
+    async def body() -> None:
+        other = MemoryStore()
+        await import_lines(other, [line async for line in export_lines(await a_store(SECRET), "s", redact=redact)])
+        assert (await other.snapshot("s")).record.state == "starting"
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -63,6 +76,9 @@ def test_a_known_secret_is_nowhere_in_a_redacted_export(run: Run) -> None:
         (lambda lines: ['{"optio":"session","format":2}', *lines[1:]], "newer version"),
         (lambda lines: [lines[0], "{}", *lines[2:]], "damaged or cut short"),
         (lambda lines: [lines[0], "[" * 100_000], "damaged or cut short"),
+        (lambda lines: [lines[0], lines[1].replace('"id":"s"', '"id":"/../s"'), *lines[2:]], "letters, digits"),
+        (lambda lines: [lines[0], lines[1].replace('"id":"s"', '"id":"\\u001b[2Js"'), *lines[2:]], "letters, digits"),
+        (lambda lines: [lines[0], lines[1].replace('"created":1.0', '"created":1e300'), *lines[2:]], "a time belongs"),
     ],
 )
 def test_a_damaged_export_is_refused_as_a_whole(

@@ -1,5 +1,6 @@
 """From a URL to a store, without ever showing a password."""
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def url_of(run: Run, url: str | None) -> str:
 
     run(body)
     return found[0]
+
+
+def test_a_journal_that_is_no_regular_file_is_refused_and_stays_as_it_is(run: Run, tmp_path: Path) -> None:
+    """As `--store sqlite:////dev/null`, which root would have taken from everybody else."""
+    os.mkfifo(tmp_path / "fifo", 0o666)
+    before = (tmp_path / "fifo").stat().st_mode
+
+    async def body() -> None:
+        with pytest.raises(StoreError, match="no regular file"):
+            async with open_store(f"sqlite://{tmp_path}/fifo"):
+                pass
+
+    run(body)
+    assert (tmp_path / "fifo").stat().st_mode == before
 
 
 def test_without_a_url_it_is_the_users_own_file(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from optio_agents.journal import Deliverable, Limits
 from optio_agents.journal.export import export_lines
 from optio_agents.journal.lease import LEASE_TTL, RENEW_EVERY
 from optio_agents.journal.sqlite.store import open_sqlite
-from optio_agents.redaction import Redactor
+from optio_agents.redaction import Redactor, redacted_json
 from optio_host.errors import HostError
 from optio_host.host import OUTPUT_LIMIT, RunResult
 from optio_host.job import Limits as JobLimits
@@ -474,6 +474,16 @@ def test_an_error_at_the_start_names_no_secret_and_leaves_no_session_behind(run:
 )
 def test_what_a_variable_of_such_a_name_holds_is_a_secret(name: str) -> None:
     assert Redactor.of_environment({name: "s3cret value"})("with s3cret value") == "with [redacted]"
+
+
+def test_tokens_are_found_behind_an_escape_and_an_underscore_and_in_keys() -> None:
+    token = "ghp_" + "b" * 36
+    redact = Redactor.of_environment({"MY_TOKEN": "correct-horse"})
+    for text in (f"a\\n{token}", f"x_{token}", f"{token}_x", f'"{token}"', f"({token})"):
+        assert token not in redact(text)
+    assert redact("a word like risk-free-of-any-token-at-all-here") == "a word like risk-free-of-any-token-at-all-here"
+    found = redacted_json(redact, {"headers": {"correct-horse": 1, "correct-horse.": 2, "[redacted]": 3}})
+    assert found == {"headers": {"[redacted]": 1, "[redacted].": 2, "[redacted]*": 3}}
 
 
 def test_of_a_secret_of_several_lines_each_line_is_one() -> None:

@@ -1,10 +1,12 @@
 """What is special about following files of this machine; what every host promises is in `conformance`."""
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from optio_host.cursor import Cursor
@@ -60,6 +62,64 @@ def test_a_truncated_file_is_noticed_and_its_new_content_is_read(run: Run, tmp_p
             log.write_bytes(b"new\n")
             found = await take(lines, 2)
             assert [found[0][0], texts(found)[1]] == [FileReset("truncated", 4), b"new"]
+
+    run(body)
+
+
+def test_a_line_without_an_end_holds_up_nobody_else(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    os.truncate(log, 300_000_000)
+
+    async def body() -> None:
+        turns = 0
+
+        async def work() -> None:
+            nonlocal turns
+            while True:
+                await anyio.lowlevel.checkpoint()
+                turns += 1
+
+        async with aclosing(LocalHost(str(tmp_path)).follow(str(log))) as lines, anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            append(log, b"\n")
+            [(line, _)] = await take(lines, 1)
+            assert isinstance(line, LongLine)
+            assert turns > 100
+            tasks.cancel_scope.cancel()
+
+    run(body)
+
+
+def test_a_directory_whose_link_leads_elsewhere_later_is_followed_there(run: Run, tmp_path: Path) -> None:
+    for name in ("v1", "v2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log").write_text(f"{name}\n")
+    (tmp_path / "current").symlink_to("v1")
+
+    async def body() -> None:
+        async with aclosing(LocalHost(str(tmp_path)).follow(str(tmp_path / "current" / "log"))) as lines:
+            assert texts(await take(lines, 1)) == [b"v1"]
+            (tmp_path / "next").symlink_to("v2")
+            (tmp_path / "next").rename(tmp_path / "current")
+            assert texts(await take(lines, 2)) == ["FileReset", b"v2"]
+            append(tmp_path / "v2" / "log", b"more\n")
+            assert texts(await take(lines, 1)) == [b"more"]
+
+    run(body)
+
+
+def test_what_cannot_be_followed_leaves_no_watch(run: Run, tmp_path: Path) -> None:
+    def watches() -> int:
+        places = [f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd")]
+        return sum(os.path.islink(each) and "inotify" in os.readlink(each) for each in places)
+
+    async def body() -> None:
+        before = watches()
+        for _ in range(5):
+            with pytest.raises(FileRefused):
+                await anext(LocalHost(str(tmp_path)).follow(str(tmp_path)))
+        assert watches() == before
 
     run(body)
 

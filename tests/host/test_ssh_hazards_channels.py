@@ -5,6 +5,7 @@ import os
 import pwd
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -12,8 +13,9 @@ from job_rig import alive, content, until
 
 from optio_host.errors import ConnectFailed, HostError
 from optio_host.host import LinkState, proc_wait
-from optio_host.outcome import Lost
+from optio_host.outcome import Lost, Outcome, TimedOut
 from optio_host.ssh import channel as channels
+from optio_host.ssh.connect import Connection, connect
 from optio_host.ssh.host import RemoteHost
 from optio_host.testing.relay import Relay
 from ssh_rig import config_for, connected, own_sshd
@@ -41,6 +43,63 @@ def test_processes_that_ended_hold_no_session(
             for _ in range(8):
                 assert await proc_wait(await host.launch_subprocess("exit 3")) == 3
             assert (await host.run_command("echo more")).stdout == "more\n"
+
+    run(body)
+
+
+def test_commands_are_ended_also_when_they_have_every_session(
+    run: Run, server: Sshd, taskdir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optio_host.ssh.pool.CONNECTIONS", 1)
+    monkeypatch.setattr("optio_host.ssh.pool.SESSIONS", 2)
+
+    async def body() -> None:
+        async with connected(config_for(server), taskdir) as host:
+            ended: list[Outcome | None] = []
+
+            async def command() -> None:
+                ended.append((await host.run_command("exec sleep 300", cwd="/", timeout=1)).outcome)
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(command)
+            assert all(isinstance(each, TimedOut) for each in ended)
+            assert len(ended) == 2
+
+    run(body)
+
+
+def test_a_further_connection_that_is_refused_once_is_tried_again(
+    run: Run, server: Sshd, taskdir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optio_host.ssh.pool.SESSIONS", 1)
+    monkeypatch.setattr("optio_host.ssh.pool.RETRY_SECONDS", 0.05)
+    tries = 0
+
+    async def counted(*arguments: Any, **named: Any) -> Connection:
+        nonlocal tries
+        tries += 1
+        return await connect(*arguments, **named)
+
+    monkeypatch.setattr("optio_host.ssh.pool.connect", counted)
+
+    async def body() -> None:
+        async with Relay(server.port) as relay, connected(config_for(server, port=relay.port), taskdir) as host:
+            process = await host.launch_subprocess("exec sleep 300", cwd="/")
+            await relay.refuse()
+            said: list[str] = []
+
+            async def command() -> None:
+                said.append((await host.run_command("echo there", cwd="/")).stdout)
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(command)
+                    await until(lambda: tries > 2, "it was refused more than once")
+                    assert not said
+                    relay.restore()
+            assert said == ["there\n"]
+            await host.terminate_subprocess(process, aggressive=True)
 
     run(body)
 
