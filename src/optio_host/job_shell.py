@@ -1,6 +1,7 @@
 """One way to act on a run: a command of `farside/*.sh` on its host, and its answer. The same on every kind of host."""
 
 import re
+import signal
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -9,7 +10,7 @@ from shlex import quote
 from .errors import HostError, LinkLost
 from .host import RunsCommands
 from .job_errors import InputConflict, JobGone, NotOwner, StartFailed
-from .outcome import Exited, Lost, describe, from_returncode
+from .outcome import Exited, Lost, Signalled, describe, from_returncode
 
 COMMAND_TIMEOUT = 30.0
 """Seconds after which a command on a run is given up: it takes milliseconds, and waits at most for another one."""
@@ -62,6 +63,9 @@ async def ask(host: RunsCommands, script: str, *, what: str, rundir: str, input:
     ]
     if isinstance(outcome, Lost):
         raise LinkLost(f"{what}: {outcome.reason}; it may be repeated")
+    if outcome == Signalled(signal.SIGINT):
+        # A Ctrl-C that came before it had left our process group, on this machine.
+        raise LinkLost(f"{what}: it was interrupted; it may be repeated")
     if outcome != Exited(0) or not answers:
         said = result.stderr.strip()[-500:] or "it said nothing"
         raise HostError(f"{what}: the command on the host {describe(outcome)} ({said}); it may be repeated")

@@ -16,7 +16,7 @@ from optio_host.job import Job
 from optio_host.job_errors import NotOwner
 from optio_host.job_rounds import Known, Rounds
 from optio_host.job_state import Owner
-from optio_host.outcome import Exited, Lost
+from optio_host.outcome import Exited, Lost, Outcome, Signalled
 from optio_host.testing.clock import ManualClock
 from optio_host.together import MOST, until_next
 
@@ -151,16 +151,20 @@ def test_one_who_is_cancelled_while_it_looks_for_all_takes_nobody_along(run: Run
     run(body)
 
 
-def test_a_host_that_does_not_answer_is_an_error_of_each_who_looked(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "why"), [(Lost("the link broke"), "the link broke"), (Signalled(signal.SIGINT), "it was interrupted")]
+)
+def test_a_host_that_does_not_answer_is_an_error_of_each_who_looked(run: Run, outcome: Outcome, why: str) -> None:
+    """Nor does a command of this machine that a Ctrl-C met before it had a process group of its own."""
     host = Counting()
-    host.outcome = Lost("the link broke")  # type: ignore[assignment]
+    host.outcome = outcome  # type: ignore[assignment]
     rounds = Rounds(host)
 
     async def body() -> None:
         errors: list[HostError] = []
 
         async def look() -> None:
-            with pytest.raises(LinkLost, match="the link broke") as caught:
+            with pytest.raises(LinkLost, match=why) as caught:
                 await rounds.unchanged(Known("/run", "1"))
             errors.append(caught.value)
 

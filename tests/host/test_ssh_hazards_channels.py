@@ -104,6 +104,44 @@ def test_a_further_connection_that_is_refused_once_is_tried_again(
     run(body)
 
 
+def test_a_link_that_is_slow_is_given_no_more_until_what_waits_has_left(
+    run: Run, server: Sshd, taskdir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Connection] = []
+
+    async def noted(*arguments: Any, **named: Any) -> Connection:
+        made.append(await connect(*arguments, **named))
+        return made[-1]
+
+    monkeypatch.setattr("optio_host.ssh.pool.connect", noted)
+
+    async def body() -> None:
+        async with connected(config_for(server), taskdir) as host:
+            target = os.path.join(taskdir, "large")
+            told: list[float | None] = []
+            copied = anyio.Event()
+
+            def full_at_once(percent: float | None, message: str | None) -> None:
+                if not told:
+                    made[0].ssh.pause_writing()  # as the library is told when what it has queued does not leave
+                told.append(percent)
+
+            async def put() -> None:
+                await host.put_file_to_host(bytes(20_000_000), target, progress_cb=full_at_once)
+                copied.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(put)
+                await until(lambda: bool(told), "the copy has begun")
+                await anyio.wait_all_tasks_blocked()
+                assert not copied.is_set()
+                assert len(told) < 3
+                made[0].ssh.resume_writing()
+            assert os.path.getsize(target) == 20_000_000
+
+    run(body)
+
+
 @pytest.mark.usefixtures("a_session_each")
 def test_a_command_that_is_cancelled_before_its_session_is_open_holds_none(
     run: Run, tmp_path: Path, taskdir: str

@@ -94,6 +94,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         target: the host, for messages.
         stream_stderr: whether stderr is read; else a little of it is kept.
         on_close: called once when it is closed.
+        room: set while its connection may be given more to send; None: always.
         round_trip: asks the host for anything and returns when the answer is there, or the link has ended.
     """
 
@@ -104,10 +105,12 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         stream_stderr: bool,
         on_close: Callable[["Channel"], None],
         round_trip: Callable[[], Awaitable[None]] | None = None,
+        room: asyncio.Event | None = None,
     ) -> None:
         self.target = target
         self.cut: str | None = None
         self._round_trip = round_trip
+        self._room = room
         self._on_close: Callable[[Channel], None] | None = on_close
         self.tag = secrets.token_hex(8)
         self._marker = f"optio-{secrets.token_hex(8)} "
@@ -285,6 +288,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     async def drain(self) -> None:
         """Return when little enough is queued; raises as `write` does."""
         await self._writable.wait()
+        if self._room is not None:
+            await self._room.wait()
         self._check_writable()
 
     def _check_writable(self) -> None:

@@ -165,6 +165,7 @@ class Pool:
             stream_stderr=stream_stderr,
             on_close=partial(self._release, pooled),
             round_trip=partial(_round_trip, pooled.connection.ssh),
+            room=pooled.connection.room,
         )
         pooled.used += 1
         opening = asyncio.create_task(self._request(pooled, channel), name=f"optio opens a session on {self.target}")
