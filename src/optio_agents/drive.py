@@ -259,7 +259,7 @@ class Drive:
                 raise
             except (HostError, OSError) as error:
                 # Waiting changes nothing, so it may be tried for as long as the host does not answer.
-                _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
+                self._log_silence(error)
                 await self._clock.sleep(RENEW_EVERY)
 
     async def _keep_lease(self) -> None:
@@ -288,7 +288,7 @@ class Drive:
                 except NotOwner:
                     raise
                 except (HostError, OSError) as error:
-                    _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
+                    self._log_silence(error)
             seams.reached("renewed")
 
     async def _commit_progress(self) -> None:
@@ -362,8 +362,11 @@ class Drive:
         try:
             return await until_reached(lambda: look_for_signs(self._host, taskdir, run), self._clock)
         except (HostError, OSError) as error:
-            _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
+            self._log_silence(error)
             return None
+
+    def _log_silence(self, error: Exception) -> None:
+        _log.warning("session %s: its host did not answer: %s", self._writer.lease.session, error)
 
     async def _note_link(self) -> None:
         await note_link(self._host, self._say)

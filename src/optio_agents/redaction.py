@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import JsonValue
 
@@ -19,7 +19,8 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR)", re.IG
 
 _TOKEN = re.compile(
     # Behind an underscore too, and behind the escape of a newline in JSON, whose letter belongs to no word.
-    r"""(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt]))(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
+    r"""(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt]))
+        (?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}|glpat-[A-Za-z0-9_-]{20,}
         |AKIA[0-9A-Z]{16}(?![0-9A-Za-z])|xox[abposr]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35})""",
     re.VERBOSE,
 )
@@ -56,11 +57,14 @@ class Redactor:
         return _TOKEN.sub(REPLACEMENT, text)
 
 
-def free_key(key: str, taken: Container[str]) -> str:
-    """The key, or one like it: two that held secrets may be the same without them."""
-    while key in taken:
-        key += "*"
-    return key
+def object_of(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """A JSON object that keeps each value: two keys that held secrets may be the same without them."""
+    found: dict[str, JsonValue] = {}
+    for key, value in pairs:
+        while key in found:
+            key += "*"
+        found[key] = value
+    return found
 
 
 def redacted_json(redact: Callable[[str], str], value: object) -> JsonValue:
@@ -73,9 +77,6 @@ def redacted_json(redact: Callable[[str], str], value: object) -> JsonValue:
         case list() | tuple():
             return [redacted_json(redact, each) for each in value]
         case dict():
-            found: dict[str, JsonValue] = {}
-            for name, each in value.items():
-                found[free_key(redact(str(name)), found)] = redacted_json(redact, each)
-            return found
+            return object_of((redact(str(name)), redacted_json(redact, each)) for name, each in value.items())
         case _:
             raise TypeError(f"{value!r}: an event holds only what JSON has")

@@ -15,7 +15,7 @@ from optio_host.cursor import Cursor
 
 from ..errors import JournalError
 from ..events import field_names
-from ..redaction import free_key
+from ..redaction import object_of
 from .batch import Event, Outbox, Outgoing, Snapshot
 from .contract import Store
 from .documents import Command, Deliverable, Document, JsonObject, Question, SessionRecord, to_json, to_text
@@ -49,7 +49,7 @@ async def export_lines(store: Store, session: str, *, redact: Redact | None = No
     """
     snapshot = await store.snapshot(session)
     yield to_json({"optio": "session", "format": FORMAT, "redacted": redact is not None})
-    words = _words_of_the_format()
+    words, fields = _words_of_the_format(), field_names()
     yield to_json(_redacted(_snapshot_to_json(snapshot), redact, words))
     seq = snapshot.first_seq - 1
     while seq < snapshot.last_seq:
@@ -60,7 +60,7 @@ async def export_lines(store: Store, session: str, *, redact: Redact | None = No
             if event.seq > snapshot.last_seq:
                 break
             line = _event_to_json(event)
-            yield to_json({**line, "data": _redacted_data(event.data, redact)})
+            yield to_json({**line, "data": _redacted_data(event.data, redact, fields)})
         seq = page.events[-1].seq
 
 
@@ -102,20 +102,17 @@ def _redacted(value: JsonValue, redact: Redact | None, words: Container[str] = (
         case list():
             return [_redacted(each, redact, words) for each in value]
         case dict():
-            found: dict[str, JsonValue] = {}
-            for key, each in value.items():
-                found[free_key(key if key in words else redact(key), found)] = _redacted(each, redact, words)
-            return found
+            return object_of(
+                (key if key in words else redact(key), _redacted(each, redact, words)) for key, each in value.items()
+            )
         case _:
             return value
 
 
-def _redacted_data(data: JsonObject, redact: Redact | None) -> JsonObject:
-    found: JsonObject = {}
-    for key, value in data.items():
-        told = key if redact is None or key in field_names() else redact(key)
-        found[free_key(told, found)] = _redacted(value, redact)
-    return found
+def _redacted_data(data: JsonObject, redact: Redact | None, fields: Container[str]) -> JsonObject:
+    if redact is None:
+        return data
+    return object_of((key if key in fields else redact(key), _redacted(each, redact)) for key, each in data.items())
 
 
 def _words_of_the_format() -> Container[str]:

@@ -75,18 +75,16 @@ def parts_of(call: ToolCall, resolved: Resolved) -> tuple[Part, ...]:
     parts: dict[Part, None] = {}
     for named in _named(call, roots):
         part = replace(named.part, places=real)
-        for path in named.paths or (("",) if not part.only_deny or part.words else ()):
+        # Where no link is in the way, an entry is judged by the directory that it is in.
+        led_away = tuple(each for each in named.entries if _clean(resolved.get(each)) != _entry_of(each, resolved))
+        for path in (*named.paths, *led_away) or (("",) if not part.only_deny or part.words else ()):
             judged = _judged(part, path, resolved)
             # Which words of a command are its directories is not known: it may name none, and mean the one it is in.
             searched = (judged.path, real.cwd) if part.words is not None else (judged.path,)
             if named.below and any(_is_above(each, real.taskdir) for each in searched):
                 judged = replace(judged, doubts=(*judged.doubts, BELOW))
             parts[judged] = None
-        for path in named.entries:
-            if (leads_to := _clean(resolved.get(path))) != _entry_of(path, resolved):  # a link is in the way
-                parts[_judged(part, path, resolved)] = None
-                parts[replace(part, what=f"{part.what} [{path}]", path=leads_to, only_deny=True)] = None
-        for path in (*named.paths, *named.mentions):
+        for path in (*named.paths, *led_away, *named.mentions):
             if path is not None:
                 denied = replace(part, what=f"{part.what} [{path}]", only_deny=True)
                 parts[replace(denied, path=plainly(path), places=written)] = None

@@ -5,7 +5,8 @@ first, then the seed refers to it, and only then the old one is removed: whoever
 blob that nobody refers to. Two who do this at the same time do not lose each other's files.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 
 import anyio
 import anyio.to_thread
@@ -142,14 +143,12 @@ async def overwrite_seed_member(
 def _refreshed(members: Members, fresh: Members) -> Members:
     """What is there now, and of what was there what does not stand in its way: a directory may be a file now."""
     files = {path for path, file in fresh.items() if file is not None}
-    kept = {path: file for path, file in members.items() if not files & set(_above(path))}
+    kept = {
+        path: file
+        for path, file in members.items()
+        if not any(str(each) in files for each in PurePosixPath(path).parents)
+    }
     return {**kept, **fresh}
-
-
-def _above(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 async def _sealed(members: Members, encrypt: Cipher | None) -> bytes:
